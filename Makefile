@@ -1,0 +1,56 @@
+# make run    every notebook at the standard profile, and build/report/index.html
+# make test   lint, unit tests, every notebook at the smoke profile
+# make lab    JupyterLab on the notebooks
+#
+# TORCH_INDEX: address of PyTorch's own package index for your computer, as its "Get started" page shows it. On
+# Linux without a GPU the CPU index saves several GB:   make setup TORCH_INDEX=<address of the CPU index>
+# CSI_DATA_MIRROR: folder or address with the real data sets; without it they are looked for in their public places.
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+PROFILE ?= standard
+SOURCE ?= auto
+SEED ?= 0
+JOBS ?= 1
+
+VENV := .venv
+READY := $(VENV)/.ready
+PY := $(VENV)/bin/python
+
+# Next to a checkout of the data mirror, use it.
+ifneq ($(wildcard ../shared/mirror/manifest.toml),)
+CSI_DATA_MIRROR ?= $(abspath ../shared/mirror)
+export CSI_DATA_MIRROR
+endif
+
+.PHONY: run test lint setup lab reproduce benchmark bands clean
+
+run: $(READY)
+	$(PY) -m csi_utils run --profile $(PROFILE) --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
+
+test: $(READY) lint
+	$(PY) -m pytest -n 2
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+
+setup: $(READY)
+
+lab: $(READY)
+	$(VENV)/bin/jupyter lab --notebook-dir=. notebooks
+
+reproduce: $(READY)
+	$(PY) -m csi_utils run --profile full --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
+
+benchmark: $(READY)
+	$(PY) -m pytest -m benchmark -s tests/benchmarks
+
+clean:
+	rm -rf build
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, and $(PYTHON) is {v[0]}.{v[1]}. Try: make $(MAKECMDGOALS) PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --index-url $(TORCH_INDEX) torch)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch $(READY)

@@ -1,0 +1,85 @@
+"""The simulated datasets: reproducible, honest about what changed, and named like the real ones."""
+
+import numpy as np
+import pytest
+
+from csi_utils import simulated
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return simulated.build("sim-lab", packets=4, empty=6)
+
+
+def test_shapes_axes_and_the_paper_s_360_features(lab):
+    arrays, axes = lab["arrays"], lab["axes"]
+    assert set(arrays) == set(axes)
+    for name, array in arrays.items():
+        assert array.ndim == len(axes[name]), name
+    assert arrays["csi"].shape[1:] == (2, 30, 3, 2) and np.prod(arrays["csi"].shape[1:]) == 360
+    assert len(arrays["csi"]) == 5 * (len(arrays["point_xy"]) + 6) * 4
+    assert np.isfinite(arrays["csi"]).all() and (np.abs(arrays["csi"]) ** 2).mean() > 1
+
+
+def test_a_position_belongs_to_its_point_and_the_empty_room_has_none(lab):
+    a = lab["arrays"]
+    off = np.linalg.norm(a["xy"] - a["point_xy"][a["point"]], axis=1)[a["present"]]
+    assert np.median(off) < 0.08 and off.max() < 0.25
+    assert np.isnan(a["xy"][~a["present"]]).all()
+    assert not (a["reference"] & ~a["present"]).any()
+
+
+def test_test_points_are_not_reference_points(lab):
+    a = lab["arrays"]
+    reference = np.unique(a["point"][a["reference"]])
+    test = np.unique(a["point"][a["present"] & ~a["reference"]])
+    assert not set(reference) & set(test)
+    gap = np.linalg.norm(a["point_xy"][test][:, None] - a["point_xy"][reference], axis=-1)
+    assert gap.min() > 1e-3
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(lab):
+    again = simulated.build("sim-lab", packets=4, empty=6)["arrays"]["csi"]
+    assert (again == lab["arrays"]["csi"]).all()
+    assert not (simulated.build("sim-lab", packets=4, empty=6, seed=1)["arrays"]["csi"] == again).all()
+
+
+def test_each_cause_changes_the_empty_room_and_nothing_else_does():
+    quiet = {"nothing": (), "nothing again": (), **{cause: (cause,) for cause in simulated.CAUSES}}
+    a = simulated.build("sim-lab", quiet, packets=10, empty=30)["arrays"]
+    amplitude = np.abs(a["csi"])
+    mean = np.array([amplitude[(a["session"] == s) & ~a["present"]].mean(0) for s in range(len(quiet))])
+    shift = np.sqrt(((mean - mean[0]) ** 2).mean((1, 2, 3, 4)))
+    assert (shift[2:] > 3 * shift[1]).all(), shift
+
+
+def test_causes_act_on_the_room_they_name():
+    site = simulated.SITES["sim-lab"]
+    assert simulated.changed_room(site, ()) == site.room
+    assert simulated.changed_room(site, ("window open",)).window.open
+    moved = simulated.changed_room(site, ("chair moved",)).furniture
+    steps = [np.linalg.norm(a.xyz - b.xyz) for a, b in zip(moved, site.room.furniture, strict=True)]
+    assert np.count_nonzero(steps) == 1 and max(steps) == pytest.approx(0.707, abs=1e-3)
+
+
+def test_signal_to_noise_ratio_is_what_was_asked_for():
+    for snr in (0.0, 10.0):
+        a = simulated.build("sim-lab", ("day 1",), packets=20, empty=20, snr_db=snr)["arrays"]
+        empty = a["csi"][~a["present"] & ~a["broken"].any(1)]
+        amplitude = np.abs(empty)
+        # Rician: for strong signals the spread of the amplitude is the noise of one component
+        measured = 10 * np.log10((amplitude.mean() ** 2) / (2 * amplitude.std(0).mean() ** 2))
+        assert measured == pytest.approx(snr, abs=3.5), (snr, measured)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"name": "sim-kitchen"}, ["name", "sim-lab", "sim-kitchen"]),
+    ({"name": "sim-lab", "sessions": ("day 9",)}, ["sessions", "day 2", "day 9"]),
+    ({"name": "sim-lab", "sessions": {"x": ("flood",)}}, ["causes", "gain drift", "flood"]),
+    ({"name": "sim-lab", "packets": 0}, ["packets", ">= 1", "0"]),
+])
+def test_bad_input_is_named(options, words):
+    with pytest.raises(ValueError) as error:
+        simulated.build(**options)
+    for word in words:
+        assert word in str(error.value)
