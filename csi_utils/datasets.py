@@ -1,0 +1,250 @@
+"""Data sets by name: simulated, real, or a person's own file, each with named axes, groups and a card.
+
+    ds = datasets.load("dfl-4env")
+    ds["amp"], ds.axes["amp"], ds.groups, ds.card["licence"]
+
+Where real data come from, and how they are checked: `csi_utils.sources`. Datasheets: data/README.md.
+"""
+
+import argparse
+import difflib
+import html
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from csi_utils import converters, sources
+from csi_utils.sources import DataAltered, DataUnavailable, registry
+
+SIMULATED = ("sim-lab", "sim-meeting")
+SOURCES = ("embedded", "real", "auto")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Arrays with named axes. An honest split keeps rows with equal values in an array of `groups` together.
+
+    Raises ValueError when axes, arrays and groups do not fit each other.
+    """
+
+    name: str
+    source: str  # "simulated" | "real" | "own"
+    origin: str  # where it came from, for printing
+    arrays: dict  # array name -> ndarray
+    axes: dict  # array name -> tuple of axis names
+    groups: tuple  # names of arrays
+    honest_split: str
+    card: dict
+
+    def __post_init__(self):
+        for key, array in self.arrays.items():
+            axes = self.axes.get(key)
+            if axes is None or isinstance(axes, str) or np.ndim(array) != len(axes):
+                raise ValueError(f"{self.name}: array {key} has shape {np.shape(array)}, but its axes are {axes}")
+        if unknown := [key for key in (*self.axes, *self.groups) if key not in self.arrays]:
+            raise ValueError(f"{self.name}: axes or groups name {unknown}, but the arrays are {list(self.arrays)}")
+
+    def __getitem__(self, key):
+        if key not in self.arrays:
+            raise KeyError(f"{self.name} has no array {key!r}; it has {', '.join(self.arrays)}")
+        return self.arrays[key]
+
+    def __repr__(self):
+        return "\n".join([f"{self.name} ({self.source}): {self.card.get('title', '')}",
+                          *(f"  {key} ({axes}) {shape} {dtype}" for key, axes, shape, dtype in self._table()),
+                          *(f"  {name}: {text}" for name, text in self._facts())])
+
+    def _repr_html_(self):
+        def row(cells, tag="td"):
+            return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+        facts = "".join(f"<li><b>{name}</b>: {html.escape(str(text))}</li>" for name, text in self._facts())
+        title = html.escape(f"({self.source}): {self.card.get('title', '')}")
+        return (f"<p><b>{html.escape(self.name)}</b> {title}</p><table>{row(('array', 'axes', 'shape', 'dtype'), 'th')}"
+                f"{''.join(row(cells) for cells in self._table())}</table><ul>{facts}</ul>")
+
+    def _table(self):
+        return [(key, ", ".join(self.axes[key]), np.shape(array), array.dtype) for key, array in self.arrays.items()]
+
+    def _facts(self):
+        facts = [("keep together", ", ".join(self.groups)), ("honest split", self.honest_split),
+                 ("from", self.origin), ("licence", self.card.get("licence")), ("cite", self.card.get("citation")),
+                 *(("caveat", text) for text in self.card.get("caveats", [])[:3])]
+        return [(name, text) for name, text in facts if text]
+
+
+def load(name: str, **options) -> Dataset:
+    """The data set `name`: "sim-lab", "sim-meeting", a real set of the registry, or your own .npz file.
+
+    `options` go to csi_utils.simulated.build; anything else refuses them (TypeError). Raises ValueError for an
+    unknown name, DataUnavailable when real data cannot be had, DataAltered when they are not the registered ones.
+
+    Your own file: a name that ends in .npz or holds a path separator. It holds `csi`, complex, (packet,
+    subcarrier, rx, tx) or (packet, link, subcarrier, rx, tx), or `amp`, real, in these shapes or (packet,
+    feature). Optional, one a packet: `xy` (packet, 2) in metres; `location`, integer class; `session`, `point`
+    and `link`, integer or text; `t` in seconds. Optional metadata: `subcarrier_index` (subcarrier,), signed;
+    `fs`, `fc`, `bandwidth` in Hz. Values are finite, and pickled objects are refused (ValueError).
+    """
+    name = os.fspath(name)
+    own = name.endswith(".npz") or "/" in name or os.sep in name
+    if name in SIMULATED:
+        from csi_utils import simulated
+
+        return Dataset(name=name, source="simulated", origin="simulated", **simulated.build(name, **options))
+    if not own:
+        _entry(name, SIMULATED)
+    if options:
+        raise TypeError(f"options: {name!r} takes none, got {sorted(options)}; only {', '.join(SIMULATED)} do")
+    return _load_own(Path(name).expanduser()) if own else _load_real(name)
+
+
+def _entry(name, also=()):
+    if name not in registry():
+        known = [*also, *registry()]
+        close = difflib.get_close_matches(str(name), known, 1)
+        raise ValueError(f"name: unknown data set {name!r}; expected {', '.join(known)}, or the path of an .npz file"
+                         + (f". Did you mean {close[0]!r}?" if close else ""))
+    return registry()[name]
+
+
+def _load_real(name) -> Dataset:
+    entry = _entry(name)
+    here = sources.places(name)
+    path, place = here[0] if here else (sources.fetch(name), "cache")
+    arrays = sources.read(name, path, place)
+    upstream = entry["upstream"]
+    kept = ("title", "task", "hardware", "licence", "redistribution", "citation", "caveats")
+    card = {key: entry[key] for key in kept}
+    card["upstream"] = {"repository": upstream["repository"], "commit": upstream["commit"], "url": upstream["base"],
+                        "path": ", ".join(file["path"] for file in upstream["files"])}
+    return Dataset(name=name, source="real", origin=f"{place}: {path}", arrays=arrays,
+                   axes={key: tuple(entry["axes"][key]) for key in arrays}, groups=tuple(entry["groups"]),
+                   honest_split=entry["honest_split"], card=card)
+
+
+def _load_own(path) -> Dataset:
+    if not path.is_file():
+        raise FileNotFoundError(f"name: there is no file {path} (looked for at {path.absolute()})")
+    arrays, axes = converters.own_npz(path)
+    groups = tuple(key for key in ("session", "point") if key in arrays)
+    card = {"title": "your own data", "task": "", "hardware": "", "licence": "yours to state",
+            "redistribution": "yours to decide", "citation": "", "upstream": {},
+            "caveats": [] if "session" in arrays else ["no session array: another day or room cannot be tested"]}
+    split = (f"keep every {' and '.join(groups)} on one side" if groups else
+             "split by packet order, which is time, and not at random")
+    return Dataset(name=path.name, source="own", origin=str(path), arrays=arrays, axes=axes, groups=groups,
+                   honest_split=split, card=card)
+
+
+def order_in_group(*keys):
+    """Rank of each row within its group, by file order: int64 (row,), 0 for the first row of each group.
+
+    `keys` are 1-D arrays of one length; rows with equal values in all of them form a group. A split by time of
+    a set whose rows are in time order is `order_in_group(ds["domain"], ds["location"]) < 140`.
+    """
+    shapes = [np.shape(key) for key in keys]
+    if len(set(shapes)) != 1 or len(shapes[0]) != 1:
+        raise ValueError(f"keys: expected 1-D arrays of one length, got shapes {shapes}")
+    codes = np.stack([np.unique(key, return_inverse=True)[1] for key in keys])
+    group = np.unique(codes, axis=1, return_inverse=True)[1].ravel()
+    order, size = np.argsort(group, kind="stable"), np.bincount(group)
+    rank = np.empty(len(group), np.int64)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(size) - size, size)
+    return rank
+
+
+def available(name: str):
+    """(True, where) or (False, why not) for a real set, without downloading or verifying it.
+
+    Looks at the mirror, the cache, then asks the network once; failed questions take sources.PROBE_SECONDS in
+    a process altogether, and none are asked when CSI_DATA_OFFLINE=1.
+    """
+    _entry(name)
+    return sources.available(name)
+
+
+def fetch(name: str) -> Path:
+    """Put a verified copy of a real set into the cache; returns its path. Raises DataUnavailable, DataAltered."""
+    _entry(name)
+    return sources.fetch(name)
+
+
+_said: list[str] = []
+
+
+def resolve(name: str, source: str):
+    """The real set `name` as a notebook's `source` parameter asks for it, or None when embedded data are used.
+
+    "embedded" gives None; "real" loads, or raises DataUnavailable; "auto" loads, or says so once in a process
+    and gives None. Altered data raise DataAltered whatever the source. Another source: ValueError.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"source: got {source!r}, expected one of {', '.join(SOURCES)}")
+    _entry(name)
+    if source == "embedded":
+        return None
+    try:
+        here, why = sources.available(name)
+        if not here:
+            raise DataUnavailable(f"{name}: {why}. To get real data, {sources.HOW}.")
+        return load(name)
+    except DataUnavailable as problem:
+        if source == "real":
+            raise
+        if not _said:
+            _said.append(name)
+            print(f"*** REAL DATA ARE NOT USED, embedded data are. {problem} ***", flush=True)
+        return None
+
+
+def command(args: list[str]) -> int:
+    """`python -m csi_utils data list | fetch [NAME ...] | verify [NAME ...]`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="csi_utils data", description=__doc__.split("\n")[0])
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="what there is, and where it is found now")
+    for action, text in (("fetch", "get real data into the cache"), ("verify", "check what is here")):
+        names = actions.add_parser(action, help=text)
+        names.add_argument("names", nargs="*", metavar="NAME", help="default: all real sets")
+    parsed = parser.parse_args(args)
+    if parsed.action == "list":
+        return _list()
+    names, bad = parsed.names or list(registry()), 0
+    for name in names:
+        try:
+            _entry(name)
+            if parsed.action == "fetch":
+                print(f"{name}: {fetch(name)}")
+                continue
+            here = sources.places(name)
+            for path, place in here:
+                bad += _verify(name, path, place)
+            if not here:
+                print(f"{name}: not on this machine")
+        except (OSError, ValueError) as problem:
+            print(problem, file=sys.stderr)
+            bad += 1
+    return 1 if bad else 0
+
+
+def _verify(name, path, place) -> int:
+    try:
+        sources.read(name, path, place)
+    except DataAltered as problem:
+        print(f"BAD  {problem}")
+        return 1
+    print(f"good {name}: {place}: {path}")
+    return 0
+
+
+def _list() -> int:
+    rows = [("name", "source", "MB", "licence", "found")]
+    rows += [(name, "simulated", "-", "MIT, as this project", "made on load") for name in SIMULATED]
+    for name, entry in registry().items():
+        rows.append((name, "real", f"{entry['bytes'] / 1e6:.1f}", entry["licence"], sources.available(name)[1]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0

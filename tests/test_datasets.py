@@ -1,0 +1,612 @@
+"""Real data are used only when they are the registered ones, and their absence costs seconds and one line."""
+
+import functools
+import http.server
+import io
+import os
+import pickle
+import socket
+import struct
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from csi_utils import converters, datasets, sources
+
+MIRROR = Path(os.environ["CSI_DATA_MIRROR"]) if os.environ.get("CSI_DATA_MIRROR") else None
+MIRROR = MIRROR if MIRROR is None or MIRROR.is_dir() else sources.ROOT / MIRROR
+REAL = pytest.mark.skipif(MIRROR is None, reason="CSI_DATA_MIRROR is not set: no real data")
+SAMPLES = pytest.mark.skipif(MIRROR is None or not (MIRROR / "upstream-samples").is_dir(),
+                             reason="CSI_DATA_MIRROR is unset or holds no upstream-samples")
+ARRAYS = {"amp": np.arange(12, dtype=np.float16).reshape(4, 3), "location": np.array([0, 0, 1, 1], np.uint8),
+          "domain": np.array([0, 0, 1, 1], np.uint8), "domain_names": np.array(["a", "b"])}
+AXES = {"amp": ["packet", "feature"], "location": ["packet"], "domain": ["packet"], "domain_names": ["domain"]}
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """A mirror, a public source and a registry of one tiny set "tiny", an empty cache, no probes made yet."""
+    for folder in ("mirror/datasets", "public/dataset", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    file = tmp_path / "mirror/datasets/tiny.npz"
+    np.savez(file, **ARRAYS)
+    for index, name in enumerate("ab"):
+        rows = ARRAYS["domain"] == index
+        np.save(tmp_path / f"public/dataset/{name}.npy",
+                {"data": ARRAYS["amp"][rows].astype(float), "label": ARRAYS["location"][rows].astype(np.int32)})
+    entry = {"title": "tiny <b>", "task": "t", "hardware": "h", "licence": "none & no", "redistribution": "no",
+             "citation": "c", "caveats": ["first", "second", "third", "fourth"], "file": "datasets/tiny.npz",
+             "bytes": file.stat().st_size, "sha256": sources._sha256(file, 0, 0), "converter": "dfl_4env",
+             "content": sources.content_digest(ARRAYS), "groups": ["domain"], "honest_split": "by domain", "axes": AXES,
+             "upstream": {"repository": "r", "commit": "0", "base": "http://127.0.0.1:9",
+                          "files": [{"path": "dataset/a.npy"}, {"path": "dataset/b.npy"}]}}
+    sources._sha256.cache_clear()
+    for module in (datasets, sources):
+        monkeypatch.setattr(module, "registry", lambda: {"tiny": entry})
+    for variable in ("CSI_DATA_MIRROR", "CSI_DATA_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("CSI_DATA_CACHE", str(tmp_path / "cache"))
+    forget(monkeypatch)
+    world = type("World", (), {"root": tmp_path, "mirror": tmp_path / "mirror", "file": file, "entry": entry,
+                               "cache": tmp_path / "cache", "public": tmp_path / "public"})
+    return world
+
+
+def forget(monkeypatch):
+    """A new process: no probe made, nothing said."""
+    monkeypatch.setattr(sources, "_probes", {})
+    monkeypatch.setattr(sources, "_budget", {"left": sources.PROBE_SECONDS})
+    monkeypatch.setattr(datasets, "_said", [])
+
+
+@pytest.fixture
+def serve():
+    """serve(folder) -> (base URL, list of requested paths)."""
+    servers = []
+
+    def start(folder, cut=False):
+        asked = []
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *args):
+                asked.append(f"{self.command} {self.path}")
+
+            def copyfile(self, source, out):
+                content = source.read()
+                out.write(content[:len(content) // 2] if cut else content)
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}", asked
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def flip_byte(path, keep_size=True):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if keep_size else content[:-7])
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("*")) if folder.exists() else []
+
+
+# ---- the Dataset -----------------------------------------------------------------------------------------------
+
+def test_load_from_mirror_gives_the_whole_card(world, monkeypatch):
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
+    ds = datasets.load("tiny")
+    assert ds.source == "real" and ds.origin.startswith("mirror: ") and ds.groups == ("domain",)
+    assert ds.axes["amp"] == ("packet", "feature")
+    np.testing.assert_array_equal(ds["amp"], ARRAYS["amp"])
+    assert ds.card["upstream"]["path"] == "dataset/a.npy, dataset/b.npy" and ds.card["licence"] == "none & no"
+    with pytest.raises(KeyError, match="tiny has no array 'xy'; it has amp, location, domain, domain_names"):
+        ds["xy"]
+    assert "(4, 3) float16" in repr(ds) and "caveat: third" in repr(ds) and "fourth" not in repr(ds)
+    page = ds._repr_html_()
+    assert "tiny &lt;b&gt;" in page and "none &amp; no" in page and "&lt;U1" in page
+
+
+@pytest.mark.parametrize("wrong", [{"axes": {"amp": ("packet",)}}, {"axes": {}}, {"groups": ("day",)},
+                                   {"axes": {"amp": ("packet", "feature"), "xy": ("packet",)}}])
+def test_a_dataset_whose_parts_do_not_fit_is_refused(wrong):
+    parts = {"arrays": {"amp": ARRAYS["amp"]}, "axes": {"amp": ("packet", "feature")}, "groups": ()} | wrong
+    with pytest.raises(ValueError, match="x: "):
+        datasets.Dataset(name="x", source="own", origin="", honest_split="", card={}, **parts)
+
+
+def test_names_and_options(world, monkeypatch):
+    with pytest.raises(ValueError, match="unknown data set 'tinny'; expected sim-lab, sim-meeting, tiny.*mean 'tiny'"):
+        datasets.load("tinny")
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
+    with pytest.raises(TypeError, match=r"'tiny' takes none, got \['seed'\]"):
+        datasets.load("tiny", seed=1)
+    with pytest.raises(ValueError, match="unknown data set"):
+        datasets.available("sim-lab2")
+
+
+def test_simulated_sets_are_built_with_their_options(monkeypatch):
+    import sys
+    import types
+
+    def build(name, **options):
+        return {"arrays": {"amp": np.zeros((options["n"], 2))}, "axes": {"amp": ("packet", "feature")}, "groups": (),
+                "honest_split": "", "card": {"title": name}}
+
+    monkeypatch.setitem(sys.modules, "csi_utils.simulated", types.SimpleNamespace(build=build))
+    monkeypatch.setattr("csi_utils.simulated", sys.modules["csi_utils.simulated"], raising=False)
+    ds = datasets.load("sim-lab", n=5)
+    assert ds.source == "simulated" and ds["amp"].shape == (5, 2)
+
+
+def test_order_in_group():
+    domain, place = np.array([1, 0, 1, 1, 0]), np.array(["x", "x", "x", "y", "x"])
+    assert datasets.order_in_group(domain, place).tolist() == [0, 0, 1, 0, 1]
+    assert datasets.order_in_group(place).tolist() == [0, 1, 2, 0, 3]
+    for keys in ((), (domain, place[:2]), (np.zeros((2, 2)),)):
+        with pytest.raises(ValueError, match="keys: expected 1-D arrays"):
+            datasets.order_in_group(*keys)
+
+
+# ---- integrity -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("keep_size", [True, False])
+def test_an_altered_or_cut_mirror_file_is_refused_and_auto_does_not_hide_it(world, monkeypatch, keep_size):
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
+    datasets.load("tiny")
+    flip_byte(world.file, keep_size)
+    size = world.entry["bytes"] - (0 if keep_size else 7)
+    for use in (datasets.load, datasets.fetch, lambda name: datasets.resolve(name, "auto")):
+        with pytest.raises(datasets.DataAltered) as refusal:
+            use("tiny")
+        expected = f"expected {world.entry['bytes']} bytes, sha256 {world.entry['sha256']}"
+        for part in ("tiny.npz", expected, f"found {size} bytes"):
+            assert part in str(refusal.value)
+    assert files(world.cache) == []
+    assert datasets.command(["verify"]) == 1
+
+
+def test_equal_content_in_other_bytes_is_good_for_the_cache_but_not_for_a_mirror(world, monkeypatch):
+    world.cache.mkdir()
+    np.savez_compressed(sources.cached("tiny"), **ARRAYS)
+    assert datasets.load("tiny").origin.startswith("cache: ")
+    np.savez_compressed(world.file, **ARRAYS)
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
+    with pytest.raises(datasets.DataAltered, match="mirror"):
+        datasets.load("tiny")
+
+
+def bad_files():
+    good = io.BytesIO()
+    np.savez(good, **ARRAYS)
+    yield "changed value", lambda path: np.savez(path, **ARRAYS | {"location": ARRAYS["location"] + 1})
+    yield "changed type", lambda path: np.savez(path, **ARRAYS | {"amp": ARRAYS["amp"].astype(float)})
+    yield "missing array", lambda path: np.savez(path, amp=ARRAYS["amp"])
+    yield "pickled object", lambda path: np.savez(path, amp=np.array([{}], dtype=object))
+    yield "cut", lambda path: path.write_bytes(good.getvalue()[:-40])
+    yield "empty", lambda path: path.write_bytes(b"")
+    yield "a page of a proxy", lambda path: path.write_bytes(b"<html>log in</html>")
+
+
+BAD = dict(bad_files())
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_cached_file_is_refused_and_fetch_replaces_it_only_by_a_good_one(world, monkeypatch, what):
+    world.cache.mkdir()
+    target = sources.cached("tiny")
+    BAD[what](target)
+    bad = target.read_bytes()
+    with pytest.raises(datasets.DataAltered, match="data fetch tiny"):
+        datasets.load("tiny")
+    with pytest.raises(datasets.DataUnavailable):
+        datasets.fetch("tiny")
+    assert target.read_bytes() == bad and files(world.cache) == [target.name]
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
+    assert datasets.fetch("tiny") == target
+    assert target.read_bytes() == world.file.read_bytes() and files(world.cache) == [target.name]
+
+
+def test_a_large_file_is_hashed_once(world, monkeypatch):
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
+    sources._sha256.cache_clear()
+    datasets.load("tiny")
+    datasets.load("tiny")
+    assert sources._sha256.cache_info().misses == 1
+
+
+# ---- mirror and cache ------------------------------------------------------------------------------------------
+
+def test_a_read_only_mirror_is_read_in_place_and_stays_as_it_is(world, monkeypatch):
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
+    for path in (world.file, world.file.parent, world.mirror):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = world.file.stat()
+    datasets.load("tiny")
+    assert not world.cache.exists()
+    datasets.fetch("tiny")
+    after = world.file.stat()
+    assert (before.st_mtime_ns, before.st_ino, before.st_mode) == (after.st_mtime_ns, after.st_ino, after.st_mode)
+    assert files(world.mirror) == ["datasets", "tiny.npz"]
+    assert not sources.cached("tiny").is_symlink()
+
+
+def test_links_are_followed_for_reading_and_never_written_through(world, monkeypatch):
+    (world.root / "linked").symlink_to(world.mirror)
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(world.root / "linked"))
+    datasets.load("tiny")
+    precious = world.root / "elsewhere/precious.npz"
+    precious.write_bytes(b"mine")
+    world.cache.mkdir()
+    sources.cached("tiny").symlink_to(precious)
+    datasets.fetch("tiny")
+    assert precious.read_bytes() == b"mine" and not sources.cached("tiny").is_symlink()
+
+
+def test_how_a_mirror_may_be_named(world, monkeypatch):
+    monkeypatch.setenv("CSI_DATA_MIRROR", world.mirror.as_uri())
+    assert datasets.load("tiny").origin.startswith("mirror: ")
+    monkeypatch.setattr(sources, "ROOT", world.root / "public")
+    monkeypatch.chdir(world.root / "elsewhere")
+    monkeypatch.setenv("CSI_DATA_MIRROR", "../mirror")  # from the working directory
+    assert datasets.load("tiny").origin.startswith("mirror: ")
+    (world.root / "elsewhere/deep").mkdir()
+    monkeypatch.chdir(world.root / "elsewhere/deep")  # a notebook's folder; now from the checkout
+    assert datasets.load("tiny").origin.startswith("mirror: ")
+    monkeypatch.setenv("CSI_DATA_MIRROR", "../mirrror")
+    for use in (lambda: datasets.load("tiny"), lambda: datasets.resolve("tiny", "auto")):
+        with pytest.raises(FileNotFoundError, match=r"CSI_DATA_MIRROR=\.\./mirrror is no directory"):
+            use()
+
+
+def test_url_mirror_goes_to_the_cache_once(world, monkeypatch, serve):
+    base, asked = serve(world.mirror)
+    monkeypatch.setenv("CSI_DATA_MIRROR", base + "/")
+    assert datasets.available("tiny") == (True, f"mirror: {base}/datasets/tiny.npz") and files(world.cache) == []
+    assert datasets.load("tiny").origin.startswith("cache: ")
+    datasets.load("tiny")
+    assert [line for line in asked if line.startswith("GET")] == ["GET /datasets/tiny.npz"]
+    assert sources.cached("tiny").read_bytes() == world.file.read_bytes()
+
+
+def test_an_altered_url_mirror_is_refused_and_leaves_nothing(world, monkeypatch, serve):
+    flip_byte(world.file)
+    monkeypatch.setenv("CSI_DATA_MIRROR", serve(world.mirror)[0])
+    with pytest.raises(datasets.DataAltered, match="tiny"):
+        datasets.resolve("tiny", "auto")
+    assert files(world.cache) == []
+
+
+def test_a_url_mirror_without_the_file_gives_way_to_the_public_source(world, monkeypatch, serve):
+    monkeypatch.setenv("CSI_DATA_MIRROR", serve(world.root / "elsewhere")[0])
+    world.entry["upstream"]["base"] = serve(world.public)[0]
+    assert datasets.load("tiny").origin.startswith("cache: ")
+
+
+# ---- public source ---------------------------------------------------------------------------------------------
+
+def test_public_files_are_converted_and_the_result_is_checked(world, serve):
+    world.entry["upstream"]["base"], asked = serve(world.public)
+    np.testing.assert_array_equal(datasets.resolve("tiny", "auto")["location"], ARRAYS["location"])
+    assert [line for line in asked if line.startswith("GET")] == ["GET /dataset/a.npy", "GET /dataset/b.npy"]
+    assert files(world.cache) == [sources.cached("tiny").name]
+
+
+@pytest.mark.parametrize("change", ["value", "sha256", "pickle", "rubbish"])
+def test_changed_public_files_are_refused(world, serve, change):
+    file = world.public / "dataset/b.npy"
+    if change == "value":
+        np.save(file, {"data": ARRAYS["amp"][2:].astype(float) + 1, "label": ARRAYS["location"][2:]})
+    elif change == "sha256":
+        world.entry["upstream"]["files"][1]["sha256"] = "0" * 64
+    elif change == "pickle":
+        np.save(file, np.array(Evil(), dtype=object))
+    else:
+        file.write_bytes(b"<html>")
+    world.entry["upstream"]["base"] = serve(world.public)[0]
+    with pytest.raises(datasets.DataAltered, match="not used"):
+        datasets.resolve("tiny", "auto")
+    assert files(world.cache) == []
+
+
+def test_an_interrupted_download_leaves_no_half_file(world, serve, capsys):
+    world.entry["upstream"]["base"] = serve(world.public, cut=True)[0]
+    with pytest.raises(datasets.DataUnavailable, match="could not be fetched.*dataset/a.npy"):
+        datasets.load("tiny")
+    assert files(world.cache) == []
+    assert datasets.resolve("tiny", "auto") is None and "REAL DATA ARE NOT USED" in capsys.readouterr().out
+    assert datasets.command(["fetch", "tiny"]) == 1
+
+
+# ---- no network ------------------------------------------------------------------------------------------------
+
+def test_without_network_the_fallback_is_quick_and_said_once(world, capsys):
+    assert datasets.available("tiny")[0] is False
+    assert datasets.resolve("tiny", "auto") is None and datasets.resolve("tiny", "auto") is None
+    assert datasets.resolve("tiny", "embedded") is None
+    said = capsys.readouterr().out
+    assert said.count("REAL DATA ARE NOT USED") == 1 and "CSI_DATA_MIRROR" in said and "tiny" in said
+    with pytest.raises(datasets.DataUnavailable, match="CSI_DATA_MIRROR"):
+        datasets.resolve("tiny", "real")
+    with pytest.raises(ValueError, match="source: got 'reel', expected one of embedded, real, auto"):
+        datasets.resolve("tiny", "reel")
+    with pytest.raises(ValueError, match="unknown data set"):
+        datasets.resolve("tynyy", "embedded")
+
+
+def test_a_silent_network_costs_at_most_five_seconds_a_run(world, monkeypatch):
+    """A black hole: connections are accepted and never answered. Many threads, several sets, one wait."""
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        base = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        world.entry["upstream"]["base"] = base
+        monkeypatch.setenv("CSI_DATA_MIRROR", f"{base}/mirror")  # a second URL to ask
+        start, answers = time.monotonic(), []
+        threads = [threading.Thread(target=lambda: answers.append(datasets.available("tiny")[0])) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert datasets.resolve("tiny", "auto") is None
+        with pytest.raises(datasets.DataUnavailable):
+            datasets.load("tiny")
+        assert time.monotonic() - start < 5 and answers == [False] * 4
+
+
+def test_a_name_server_that_hangs_costs_no_more(world, monkeypatch):
+    monkeypatch.setattr(sources, "PROBE_SECONDS", 0.3)
+    forget(monkeypatch)
+    monkeypatch.setattr(sources, "_ask", lambda url: time.sleep(60))
+    start = time.monotonic()
+    assert datasets.available("tiny")[0] is False and datasets.available("tiny")[0] is False
+    assert time.monotonic() - start < 1
+
+
+def test_offline_is_answered_at_once_but_the_cache_still_works(world, monkeypatch):
+    monkeypatch.setenv("CSI_DATA_OFFLINE", "1")
+    monkeypatch.setattr(sources, "_ask", lambda url: pytest.fail("a connection was tried"))
+    here, why = datasets.available("tiny")
+    assert not here and why == "neither in a mirror directory nor in the cache; CSI_DATA_OFFLINE is set"
+    with pytest.raises(datasets.DataUnavailable, match="CSI_DATA_OFFLINE"):
+        datasets.load("tiny")
+    world.cache.mkdir()
+    np.savez(sources.cached("tiny"), **ARRAYS)
+    assert datasets.available("tiny")[0] and datasets.resolve("tiny", "auto").source == "real"
+
+
+def test_available_does_not_download(world, serve):
+    world.entry["upstream"]["base"], asked = serve(world.public)
+    assert datasets.available("tiny")[0] and datasets.available("tiny")[0]
+    assert asked == ["HEAD /dataset/a.npy"] and not world.cache.exists()
+    world.entry["upstream"]["base"] += "/gone"
+    assert "status 404" in datasets.available("tiny")[1]
+
+
+# ---- converters ------------------------------------------------------------------------------------------------
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("evil",)
+
+
+@pytest.mark.parametrize("content", [Evil(), {"data": Evil()}, {"data": Path("x")}, [1, 2], {"a": np.float64(1)}],
+                         ids=["call", "call in a dict", "foreign class", "no dict", "numpy scalar"])
+def test_a_pickle_that_is_more_than_arrays_is_refused(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.array(content, dtype=object) if not isinstance(content, list) else np.array(None))
+    with pytest.raises(ValueError, match=r"x\.npy"):
+        converters.read_pickled_dict("x.npy")
+    assert not Path("evil").exists()
+
+
+def test_the_refusal_of_a_pickle_says_what_it_asked_for(tmp_path):
+    np.save(tmp_path / "x.npy", np.array(Evil(), dtype=object))
+    with pytest.raises(ValueError, match="asks for posix.mkdir|asks for nt.mkdir"):
+        converters.read_pickled_dict(tmp_path / "x.npy")
+
+
+def test_every_cut_of_a_pickled_file_is_refused(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, {"data": np.ones((3, 2)), "label": np.arange(3)})
+    assert list(converters.read_pickled_dict(path)) == ["data", "label"]
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r"x\.npy"):
+            converters.read_pickled_dict(path)
+    path.write_bytes(b"\x93NUMPY\x01\x00" + pickle.dumps(Evil()))
+    with pytest.raises(ValueError, match=r"x\.npy"):
+        converters.read_pickled_dict(path)
+
+
+def frame(values, sec, microsec, magic=b"\x11\x11"):
+    body = bytes(42) + magic + bytes(16) + np.asarray(values, "<i2").tobytes()
+    return struct.pack("<4I", sec, microsec, len(body), len(body)) + body
+
+
+def test_nexmon_frames_foreign_frames_and_a_cut_tail():
+    header = b"\xd4\xc3\xb2\xa1" + bytes(20)
+    values = np.arange(128) - 5
+    capture = header + frame(values, 10, 999_999) + frame(values, 10, 0, b"\x22\x22") + frame([1, 2], 11, 0)
+    capture += frame(values + 1, 12, 0)
+    iq, t = converters.read_nexmon(capture + frame(values, 13, 0)[:-1])
+    assert iq.shape == (2, 64, 2) and iq.dtype == np.int16 and iq[1, 0].tolist() == [-4, -3]
+    np.testing.assert_allclose(t, [0, 1.000001], atol=1e-6)
+    for wrong in (b"", b"PK", header, header + frame([1, 2], 1, 0)):
+        with pytest.raises(ValueError, match="capture: "):
+            converters.read_nexmon(wrong)
+
+
+@SAMPLES
+def test_dfl_samples_equal_the_mirror():
+    folder = MIRROR / "upstream-samples/dfl/dataset"
+    ours = converters.dfl_4env([folder / "EXP2_sub2.npy", folder / "EXP3-r1_sub2.npy"])
+    with np.load(MIRROR / "datasets/dfl_4env_fingerprints.npz") as theirs:
+        rows = np.isin(theirs["domain"], (2, 4))
+        for key in ("amp", "location"):
+            np.testing.assert_array_equal(ours[key], theirs[key][rows])
+            assert ours[key].dtype == theirs[key].dtype
+
+
+@SAMPLES
+def test_csu_samples_equal_the_mirror(tmp_path, monkeypatch):
+    """The whole converter on an archive cut down to the two points whose captures we hold."""
+    folder = MIRROR / "upstream-samples/loc_csu"
+    books = [(folder / f"locations/location_{kind}.xlsx").read_bytes() for kind in ("coords", "info")]
+    points = converters.csu_points(*books)
+    with np.load(MIRROR / "datasets/loc_csu_nexmon_metres.npz") as file:
+        theirs = {key: file[key] for key in file.files}
+    for key, array in points.items():
+        np.testing.assert_array_equal(array, theirs[key], key)
+        assert array.dtype == theirs[key].dtype
+    archive = tmp_path / "repository.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for kind, book in zip(("coords", "info"), books, strict=True):
+            out.writestr(f"repo-0/locations/location_{kind}.xlsx", book)
+        for file in ("ref/ref_217_1_3000.pcap", "test/test_217_1_100.pcap"):
+            out.write(folder / "data" / file, f"repo-0/data/{file}")
+    with pytest.raises(KeyError):  # the other captures are not there; datasets says so as DataAltered
+        converters.loc_csu([archive])
+    two = {key: array[[26, 206]] for key, array in points.items()}
+    monkeypatch.setattr(converters, "csu_points", lambda *books: two)
+    ours = converters.loc_csu([archive])
+    rows = np.r_[2600:2700, 20571:20671]
+    np.testing.assert_array_equal(ours["iq"], theirs["iq"][rows])
+    np.testing.assert_array_equal(ours["time_s"], theirs["time_s"][rows])
+    assert {key: array.dtype for key, array in ours.items()} == {key: array.dtype for key, array in theirs.items()}
+
+
+# ---- the registry and the real files ---------------------------------------------------------------------------
+
+def test_every_entry_of_the_registry_is_complete():
+    for name, entry in datasets.registry().items():
+        assert set(entry["groups"]) <= set(entry["axes"]) and entry["caveats"] and entry["honest_split"]
+        assert len(entry["sha256"]) == len(entry["content"]) == 64 and entry["bytes"] > 0
+        assert callable(getattr(converters, entry["converter"])) and entry["upstream"]["base"].startswith("https://")
+        assert entry["upstream"]["commit"] in entry["upstream"]["base"] + entry["upstream"]["files"][0]["path"]
+        for text in (entry["citation"], entry["licence"], entry["upstream"]["repository"], name):
+            assert text
+
+
+def test_a_missing_registry_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    with pytest.raises(FileNotFoundError, match="registry .* is missing"):
+        sources.registry.__wrapped__()
+
+
+@REAL
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["dfl-4env", "loc-csu"])
+def test_the_real_sets_load_and_have_the_registered_content(name, monkeypatch):
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(MIRROR))
+    ds = datasets.load(name)
+    assert sources.content_digest(ds.arrays) == datasets.registry()[name]["content"]
+    assert set(ds.axes) == set(ds.arrays)
+
+
+@REAL
+@pytest.mark.real_data
+def test_which_domains_of_dfl_keep_the_order_of_time(monkeypatch):
+    """The card's claim: neighbours in the file are alike, except in the two domains shuffled upstream."""
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(MIRROR))
+    ds, rng = datasets.load("dfl-4env"), np.random.default_rng(0)
+    ratio = {}
+    for index, name in enumerate(ds["domain_names"]):
+        near, far = [], []
+        for place in np.unique(ds["location"][ds["domain"] == index]):
+            rows = ds["amp"][(ds["domain"] == index) & (ds["location"] == place)].astype(float)
+            near.append(np.linalg.norm(np.diff(rows, axis=0), axis=1).mean())
+            far.append(np.linalg.norm(np.diff(rng.permutation(rows), axis=0), axis=1).mean())
+        ratio[str(name)] = np.mean(near) / np.mean(far)
+    shuffled = {name for name, value in ratio.items() if value > 0.95}
+    assert shuffled == {"EXP2_sub1", "EXP3-r1_sub1"} and max(ratio[name] for name in set(ratio) - shuffled) < 0.75
+
+
+# ---- a person's own data ---------------------------------------------------------------------------------------
+
+def own(path, **arrays):
+    np.savez(path, **arrays)
+    return datasets.load(str(path))
+
+
+def test_own_data(tmp_path, monkeypatch):
+    csi = np.ones((6, 30, 3, 2), np.complex64)
+    ds = own(tmp_path / "my.npz", csi=csi, xy=np.zeros((6, 2)), session=["a"] * 6, point=np.arange(6),
+             subcarrier_index=np.arange(-15, 15), fc=5.3e9)
+    assert ds.source == "own" and ds.axes["csi"] == ("packet", "subcarrier", "rx", "tx")
+    assert ds.groups == ("session", "point") and ds.axes["fc"] == () and "my.npz" in repr(ds)
+    ds = own(tmp_path / "b.npz", amp=np.ones((4, 5)), location=np.arange(4))
+    assert ds.axes["amp"] == ("packet", "feature") and "no session" in ds.card["caveats"][0]
+    assert own(tmp_path / "c.npz", csi=np.ones((2, 3, 30, 3, 2)) + 0j).axes["csi"][1] == "link"
+    monkeypatch.chdir(tmp_path)
+    assert datasets.load("b.npz").source == "own" and datasets.load(Path("b.npz")).source == "own"
+    with pytest.raises(TypeError, match="takes none"):
+        datasets.load("b.npz", seed=1)
+    with pytest.raises(FileNotFoundError, match=r"there is no file nothing\.npz"):
+        datasets.load("nothing.npz")
+
+
+AMP = np.ones((4, 5))
+
+
+@pytest.mark.parametrize(("arrays", "message"), [
+    ({"xy": np.zeros((4, 2))}, "csi or amp: neither is there"),
+    ({"amp": AMP, "xy": np.zeros((3, 2))}, "xy: 3 along packet, but amp has 4"),
+    ({"amp": AMP, "xy": np.zeros((4, 3))}, r"xy: shape \(4, 3\), expected \(packet, 2\) in metres"),
+    ({"amp": AMP, "xy": np.zeros(4)}, r"xy: shape \(4,\), expected axes"),
+    ({"amp": AMP, "session": np.arange(5)}, "session: 5 along packet"),
+    ({"amp": AMP, "location": np.arange(4.0)}, "location: dtype float64, expected integer"),
+    ({"amp": AMP, "locaton": np.arange(4)}, "locaton: unknown array, did you mean location"),
+    ({"amp": np.where(np.eye(4, 5), np.nan, 1)}, r"amp: 4 values are NaN or infinite, the first at \(0, 0\)"),
+    ({"csi": np.full((4, 3, 1, 1), np.inf + 0j)}, "csi: 12 values are NaN"),
+    ({"csi": np.ones((4, 3, 1, 1))}, "csi: dtype float64, expected complex"),
+    ({"amp": AMP + 0j}, "amp: dtype complex128, expected real"),
+    ({"csi": np.ones((4, 3)) + 0j}, r"csi: shape \(4, 3\), expected axes \(packet, subcarrier, rx, tx\) or"),
+    ({"amp": np.ones((0, 5))}, r"amp: shape \(0, 5\) is empty"),
+    ({"amp": np.ones((4, 30, 3, 2)), "subcarrier_index": np.arange(29)}, "subcarrier_index: 29 along subcarrier"),
+    ({"amp": AMP, "session": np.array([{}] * 4, dtype=object)}, "without pickled objects"),
+    ({"amp": AMP, "xy": np.zeros((4, 3)), "location": np.arange(5)}, r"xy: shape \(4, 3\).*; location: 5 along packet"),
+])
+def test_own_data_mistakes_name_the_array(tmp_path, arrays, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        own(tmp_path / "my.npz", **arrays)
+    assert "my.npz" in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
+def test_own_data_that_is_no_npz(tmp_path, content):
+    (tmp_path / "my.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"my\.npz: not readable"):
+        datasets.load(str(tmp_path / "my.npz"))
+    np.save(tmp_path / "x.npy", AMP)
+    (tmp_path / "x.npy").rename(tmp_path / "my.npz")
+    with pytest.raises(ValueError, match=r"my\.npz: not readable"):
+        datasets.load(str(tmp_path / "my.npz"))
+
+
+# ---- the command -----------------------------------------------------------------------------------------------
+
+def test_command(world, monkeypatch, capsys):
+    assert datasets.command(["list"]) == 0
+    table = capsys.readouterr().out
+    assert "sim-lab" in table and "made on load" in table and "none & no" in table and "neither in" in table
+    assert datasets.command(["verify"]) == 0 and "not on this machine" in capsys.readouterr().out
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
+    assert datasets.command(["fetch"]) == 0 and sources.cached("tiny").is_file()
+    assert datasets.command(["verify", "tiny"]) == 0
+    assert capsys.readouterr().out.count("good tiny") == 2
+    sources.cached("tiny").write_bytes(b"bad")
+    assert datasets.command(["verify"]) == 1
+    said = capsys.readouterr().out
+    assert "good tiny: mirror" in said and "BAD" in said
+    assert datasets.command(["fetch", "tinny"]) == 1 and "mean 'tiny'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        datasets.command(["fetsch"])
