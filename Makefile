@@ -23,7 +23,7 @@ CSI_DATA_MIRROR ?= $(abspath ../shared/mirror)
 export CSI_DATA_MIRROR
 endif
 
-.PHONY: run test lint setup lab reproduce benchmark bands clean
+.PHONY: run test lint setup lab strip reproduce benchmark clean
 
 run: $(READY)
 	$(PY) -m csi_utils run --profile $(PROFILE) --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
@@ -37,13 +37,17 @@ lint: $(READY)
 setup: $(READY)
 
 lab: $(READY)
-	$(VENV)/bin/jupyter lab --notebook-dir=. notebooks
+	$(VENV)/bin/jupyter lab notebooks
+
+# Take outputs and run marks out of the notebooks, as they are committed; cell ids and tags stay.
+strip: $(READY)
+	$(VENV)/bin/nbstripout --keep-id --extra-keys 'metadata.papermill cell.metadata.papermill cell.metadata.execution' notebooks/*.ipynb
 
 reproduce: $(READY)
 	$(PY) -m csi_utils run --profile full --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
 
 benchmark: $(READY)
-	$(PY) -m pytest -m benchmark -s tests/benchmarks
+	$(PY) -m pytest -q tests/benchmarks/bench_*.py
 
 clean:
 	rm -rf build

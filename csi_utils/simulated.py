@@ -21,8 +21,8 @@ CHAIR_STEP = (0.5, 0.5)  # m, what "chair moved" does: 0.7 m
 
 # What can change between two sessions. Each name is switched on its own.
 CAUSES = ("gain drift", "window open", "chair moved")
-SESSIONS = {"day 1": (), "day 2": ("gain drift",), "window": ("window open",), "chair": ("chair moved",),
-            "all three": CAUSES}
+SESSIONS = {"survey": (), "same day": (), "day 2": ("gain drift",), "window": ("window open",),
+            "chair": ("chair moved",), "all three": CAUSES}
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=N
                       for session, causes in sessions.items())],
     }
     return {"arrays": arrays, "axes": axes, "groups": ("session", "recording", "point"), "card": card,
-            "honest_split": "train on reference points of one session, test on points off the grid, better in "
-                            "another session; the packets of one recording are near copies of each other"}
+            "honest_split": "train on the reference points of the survey, test on points off the grid in another "
+                            "session; the packets of one recording are near copies of each other"}
 
 
 def _session(site, causes, visits, point_xy, packets, snr_db, outliers, rng):

@@ -115,9 +115,9 @@ def cached(name: str) -> Path:
     version is never taken for an altered one."""
     folder = os.environ.get("CSI_DATA_CACHE", "")
     if not folder:
-        import pooch
+        from platformdirs import user_cache_dir  # what pooch.os_cache asks, without importing pooch
 
-        folder = pooch.os_cache("csi-paper-notebooks")
+        folder = user_cache_dir("csi-paper-notebooks")
     return Path(folder).expanduser() / f"{name}-{registry()[name]['content'][:8]}.npz"
 
 

@@ -17,7 +17,7 @@ def test_shapes_axes_and_the_paper_s_360_features(lab):
     for name, array in arrays.items():
         assert array.ndim == len(axes[name]), name
     assert arrays["csi"].shape[1:] == (2, 30, 3, 2) and np.prod(arrays["csi"].shape[1:]) == 360
-    assert len(arrays["csi"]) == 5 * (len(arrays["point_xy"]) + 6) * 4
+    assert len(arrays["csi"]) == 6 * (len(arrays["point_xy"]) + 6) * 4
     assert np.isfinite(arrays["csi"]).all() and (np.abs(arrays["csi"]) ** 2).mean() > 1
 
 
@@ -64,7 +64,7 @@ def test_causes_act_on_the_room_they_name():
 
 def test_signal_to_noise_ratio_is_what_was_asked_for():
     for snr in (0.0, 10.0):
-        a = simulated.build("sim-lab", ("day 1",), packets=20, empty=20, snr_db=snr)["arrays"]
+        a = simulated.build("sim-lab", ("survey",), packets=20, empty=20, snr_db=snr)["arrays"]
         empty = a["csi"][~a["present"] & ~a["broken"].any(1)]
         amplitude = np.abs(empty)
         # Rician: for strong signals the spread of the amplitude is the noise of one component

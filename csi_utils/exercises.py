@@ -1,0 +1,217 @@
+"""Checks that tell a learner what is wrong, and let an unfilled notebook run on.
+
+    exercises.check(distance, [exercises.case([0, 0], [3, 4], expect=5.0)], points=2, name="distance")
+
+as the last expression of a cell tagged `check`. Nothing here raises for what a learner wrote.
+"""
+
+import copy
+import functools
+import inspect
+import sys
+import traceback
+from dataclasses import dataclass
+
+MIME = "application/vnd.csi-exercise+json"
+
+
+class _Todo:
+    """What a stub returns until it is filled in."""
+
+    def __repr__(self):
+        return "TODO"
+
+
+TODO = _Todo()
+
+
+class Score(float):
+    """Points earned. Shown as a plain number: nbgrader reads it as partial credit."""
+
+    status = "wrong"
+
+
+@dataclass
+class Case:
+    """One call and what it must give; made by `case`."""
+
+    args: tuple
+    kwargs: dict
+    expect: object
+    hint: str = ""
+    rtol: float = 1e-6
+    atol: float = 1e-9
+
+
+@dataclass
+class Property:
+    """Something that must be true of the answer; made by `prop`."""
+
+    test: object
+    message: str
+
+
+def case(*args, expect, hint="", rtol=1e-6, atol=1e-9, **kwargs):
+    """The answer, called with args and kwargs, must be close to `expect` (numpy.allclose with rtol, atol).
+
+    For an answer that is a plain value and not a function, give no args.
+    """
+    return Case(args, kwargs, expect, hint, rtol, atol)
+
+
+def prop(test, message):
+    """test(answer) must be true of the answer itself (a function or a value); message says what was expected."""
+    if not callable(test):
+        raise TypeError(f"test: got {type(test).__name__}, expected a function of the answer")
+    return Property(test, message)
+
+
+def check(answer, cases, points=1, name=None):
+    """Score an answer: prints one line a check, and returns a `Score` between 0 and points.
+
+    answer: a learner's function or value. cases: from `case` and `prop`, each worth the same share. points:
+    at full marks. name: what the exercise is called (default: the function's own name). Raises TypeError or
+    ValueError only for a malformed check, never for what the learner wrote.
+    """
+    cases = list(cases)
+    if not cases or not all(isinstance(c, Case | Property) for c in cases):
+        raise TypeError(f"cases: got {cases!r}, expected a non-empty list of exercises.case() and .prop()")
+    if isinstance(points, bool) or not isinstance(points, int | float) or not points > 0:
+        raise ValueError(f"points: got {points!r}, expected a number above 0")
+    name = name or getattr(answer, "__name__", "exercise")
+    messages = [_run(answer, item) for item in cases]
+    if TODO in messages:
+        status, score = "to do", Score(0)
+        print(f"to do: {name}")
+    else:
+        passed = messages.count(None)
+        status, score = "passed" if passed == len(cases) else "wrong", Score(points * passed / len(cases))
+        for number, message in enumerate(messages, 1):
+            print(f"{'✓' if message is None else '✗'} {name}, check {number} of {len(cases)}: {message or 'passed'}")
+    score.status = status
+    _emit({"name": name, "status": status, "score": float(score), "points": points})
+    return score
+
+
+def _run(answer, item):
+    """None when the check passed, TODO for an unfilled stub, else a message on what is wrong."""
+    if _unfilled(answer):
+        return TODO
+    try:
+        if isinstance(item, Property):
+            return None if item.test(_filled(answer)) else item.message
+        # A copy, because an answer that changes its input must not spoil the next case.
+        given = copy.deepcopy(item)
+        got = answer(*given.args, **given.kwargs) if callable(answer) else answer
+    except NotImplementedError:
+        return TODO
+    except (Exception, SystemExit) as err:  # whatever a learner's code may raise
+        line = traceback.extract_tb(err.__traceback__)[-1]
+        where = f" (in {line.name}: {line.line})" if line.line else ""
+        return _for(item) + "it raised " + traceback.format_exception_only(err)[-1].strip() + where
+    if _unfilled(got):
+        return TODO
+    try:
+        wrong = _difference(got, item)
+    except Exception as err:  # an answer may be any object at all
+        wrong = f"cannot be compared ({type(err).__name__}): got {type(got).__name__}, expected {_short(item.expect)}."
+    if wrong is None:
+        return None
+    return _for(item) + wrong + (f" Hint: {item.hint}" if item.hint else "")
+
+
+def _unfilled(value):
+    return value is None or value is TODO or value is Ellipsis
+
+
+def _filled(answer):
+    """A function that says so when it is still a stub, for properties; anything else as it is."""
+    if not inspect.isfunction(answer):
+        return answer
+
+    @functools.wraps(answer)
+    def asked(*args, **kwargs):
+        value = answer(*args, **kwargs)
+        if _unfilled(value):
+            raise NotImplementedError
+        return value
+
+    return asked
+
+
+def _for(item):
+    if isinstance(item, Property) or not (item.args or item.kwargs):
+        return ""
+    given = [_short(a) for a in item.args] + [f"{k}={_short(v)}" for k, v in item.kwargs.items()]
+    return f"for ({', '.join(given)}): "
+
+
+def _short(value):
+    """A value in a line: small ones whole, arrays by shape and range."""
+    import numpy as np
+    if isinstance(value, np.ndarray) and value.size > 6:
+        with np.errstate(all="ignore"):
+            span = f", {value.min():.4g} to {value.max():.4g}" if value.dtype.kind in "fiu" else ""
+        return f"array{list(value.shape)}{span}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _difference(got, item):
+    """Name what sets got apart from what was expected; None when they agree."""
+    import numpy as np
+    expect = item.expect
+    if hasattr(got, "detach"):
+        got = got.detach().cpu()
+    came = f"got {_short(got)}, expected {_short(expect)}."
+    try:
+        got, expect = np.asarray(got), np.asarray(expect)
+    except ValueError:  # ragged lists, say
+        return f"not an array: {came}"
+    if expect.dtype.kind not in "bifuc":
+        same = expect.shape == got.shape and bool(np.all(got == expect))
+        return None if same else came
+    if got.dtype.kind not in "bifuc":
+        return f"not numbers: {came}"
+    if got.shape != expect.shape:
+        if got.ndim > 1 and sorted(got.shape) == sorted(expect.shape):
+            return f"axes are swapped: got shape {got.shape}, expected {expect.shape}."
+        return f"wrong shape: got {got.shape}, expected {expect.shape}."
+    with np.errstate(all="ignore"):
+        if np.allclose(got, expect, rtol=item.rtol, atol=item.atol, equal_nan=True):
+            return None
+        return f"{_diagnose(got, expect, item)}: {came}"
+
+
+def _diagnose(got, expect, item):
+    import numpy as np
+
+    def close(a, b):
+        return a.shape == b.shape and np.allclose(a, b, rtol=max(item.rtol, 1e-4), atol=item.atol)
+
+    if not np.all(np.isfinite(got)) and np.all(np.isfinite(expect)):
+        return f"{np.sum(~np.isfinite(got))} of {got.size} values are NaN or infinite"
+    if not np.any(got) and got.size:
+        return "all zeros"
+    if got.dtype.kind != "b" and expect.dtype.kind != "b":
+        if close(-got, expect):
+            return "the sign is wrong"
+        if got.dtype.kind == "c" and close(got.conj(), expect):
+            return "the complex conjugate"
+        if got.ndim > 1 and close(np.swapaxes(got, -1, -2), expect):
+            return "axes are swapped"
+        power = np.vdot(got, got)
+        factor = np.vdot(got, expect) / power if power else 0
+        if expect.size > 1 and abs(factor) > 0 and close(factor * got, expect):
+            return f"off by a constant factor (yours is {1 / factor:.4g} times as large)"
+        if expect.size > 1 and close(got + np.mean(expect - got), expect):
+            return "off by a constant"
+        if expect.size == 1 and np.any(expect) and np.all(expect != got):
+            return f"off by a factor {(got / expect).item():.4g}"
+    return "wrong value"
+
+
+def _emit(data):
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
+        from IPython.display import display
+        display({MIME: data, "text/plain": ""}, raw=True)

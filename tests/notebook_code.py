@@ -1,0 +1,30 @@
+"""Import the functions that a notebook defines, without running the notebook."""
+
+import ast
+import json
+import pathlib
+import types
+
+NOTEBOOKS = pathlib.Path(__file__).resolve().parent.parent / "notebooks"
+
+
+def definitions(stem):
+    """A module with the imports, functions and all-capitals constants of notebooks/STEM.ipynb, nothing else run."""
+    notebook = json.loads((NOTEBOOKS / f"{stem}.ipynb").read_text(encoding="utf-8"))
+    module = types.ModuleType(stem)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        tree = ast.parse("".join(cell["source"]))
+        tree.body = [node for node in tree.body if isinstance(node, _DEFINITIONS) or _constant(node)]
+        exec(compile(tree, f"{stem}:{cell['id']}", "exec"), module.__dict__)
+    return module
+
+
+def _constant(node):
+    return (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper()
+            and all(isinstance(part, _LITERAL) for part in ast.walk(node.value)))
+
+
+_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+_LITERAL = (ast.Constant, ast.Dict, ast.Tuple, ast.List, ast.Load, ast.UnaryOp, ast.USub)

@@ -1,0 +1,28 @@
+"""The README tells the truth: its scoreboard is the one of claims.toml, its files and commands exist."""
+
+import pathlib
+import re
+
+from csi_utils import claims, scoreboard
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_scoreboard_is_that_of_claims_toml():
+    table = re.search(r"<!-- scoreboard: .*? -->\n(.*?)<!-- scoreboard end -->", README, re.S).group(1).strip()
+    expected = scoreboard.markdown_table(claims.load(), "standard")
+    assert table == expected, f"put this into README.md:\n{expected}"
+
+
+def test_links_and_notebooks_exist():
+    for target in re.findall(r"\]\(([^)#]+)", README):
+        assert (ROOT / target).exists(), target
+    named = set(re.findall(r"`(\d\d_\w+)`", README))
+    assert named == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^ +make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
