@@ -3,8 +3,7 @@
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["channel", "claims", "datasets", "evaluation", "exercises", "features", "hardware", "materials",
-           "plots", "run"]
+__all__ = ["channel", "claims", "datasets", "exercises", "hardware", "materials", "plots", "run", "simulated"]
 
 
 def __getattr__(name):

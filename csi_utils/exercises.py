@@ -149,7 +149,7 @@ def _for(item):
 def _short(value):
     """A value in a line: small ones whole, arrays by shape and range."""
     import numpy as np
-    if isinstance(value, np.ndarray) and value.size > 6:
+    if isinstance(value, np.ndarray) and value.size > 12:
         with np.errstate(all="ignore"):
             span = f", {value.min():.4g} to {value.max():.4g}" if value.dtype.kind in "fiu" else ""
         return f"array{list(value.shape)}{span}"
@@ -192,7 +192,7 @@ def _diagnose(got, expect, item):
     if not np.all(np.isfinite(got)) and np.all(np.isfinite(expect)):
         return f"{np.sum(~np.isfinite(got))} of {got.size} values are NaN or infinite"
     if not np.any(got) and got.size:
-        return "all zeros"
+        return "all False" if got.dtype.kind == "b" else "all zeros"
     if got.dtype.kind != "b" and expect.dtype.kind != "b":
         if close(-got, expect):
             return "the sign is wrong"
