@@ -149,7 +149,7 @@ def _for(item):
 def _short(value):
     """A value in a line: small ones whole, arrays by shape and range."""
     import numpy as np
-    if isinstance(value, np.ndarray) and value.size > 12:
+    if isinstance(value, np.ndarray) and value.size > 8:
         with np.errstate(all="ignore"):
             span = f", {value.min():.4g} to {value.max():.4g}" if value.dtype.kind in "fiu" else ""
         return f"array{list(value.shape)}{span}"
