@@ -68,10 +68,11 @@ def cells(row):
 
 def html_table(title, records):
     """The ledger's table as HTML; header cells and a caption for screen readers."""
-    head = "".join(f'<th scope="col">{c}</th>' for c in COLUMNS)
+    left = ' style="text-align:left"'  # notebook pages align tables to the right
+    head = "".join(f'<th scope="col"{left}>{c}</th>' for c in COLUMNS)
     body = ""
     for row in records:
-        body += "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells(row)) + "</tr>"
+        body += "<tr>" + "".join(f"<td{left}>{html.escape(c)}</td>" for c in cells(row)) + "</tr>"
     return (f"<table><caption>{html.escape(title)}</caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{body}</tbody></table>")
 

@@ -154,8 +154,8 @@ def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=N
         "licence": "MIT (made by csi_utils)", "redistribution": "yes", "citation": "this collection",
         "caveats": ["simulated: numbers say what the method does to this model of a room, not to a real one",
                     "xy is NaN in recordings of the empty room; broken marks packets that the simulator spoilt",
-                    *(f"session {session!r}: {', '.join(causes) or 'nothing changed'}"
-                      for session, causes in sessions.items())],
+                    "what changed in each session: " + "; ".join(
+                        f"{session}: {', '.join(causes) or 'nothing'}" for session, causes in sessions.items())],
     }
     return {"arrays": arrays, "axes": axes, "groups": ("session", "recording", "point"), "card": card,
             "honest_split": "train on the reference points of the survey, test on points off the grid in another "
