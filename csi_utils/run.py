@@ -20,7 +20,7 @@ from . import checks, claims, exercises
 from .checks import Refused
 from .provenance import ROOT, environment, finished, inputs, write
 
-LIMITS = {"smoke": (120, 300), "standard": (900, 1800), "full": (8 * 3600, 24 * 3600)}  # s: a cell, a notebook
+LIMITS = {"smoke": (300, 600), "standard": (900, 1800), "full": (8 * 3600, 24 * 3600)}  # s: a cell, a notebook
 EVENTS = {
     "network": "network attempt in a run without network", "thread": "a thread died", "task": "a task died",
     "child": "a child process failed", "shell": "a shell command was tried",

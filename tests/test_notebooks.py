@@ -34,7 +34,7 @@ def test_its_ledger_names_it(path):
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS)
 def test_smoke_run(path, tmp_path):
-    result = run_notebook(path, tmp_path, "smoke")
+    result = run_notebook(path, tmp_path, "smoke", threads=1)  # other tests run beside it on the same cores
     assert result["status"] == "ok"
     assert result["claims"] and result["environment"]["inputs"]["parameters"]["source"] == "embedded"
 
