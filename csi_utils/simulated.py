@@ -1,7 +1,8 @@
 """The simulated datasets: device-free fingerprints in metres, with a named cause for every domain shift.
 
 Called through csi_utils.datasets.load("sim-lab") and load("sim-meeting"). The rooms were chosen once, before any
-result was seen: sizes and hardware from published set-ups where they are known, the rest is ours and says so.
+result was seen, but for the layout of the links, which notebook 01 (section 9) compares with five others. Size and
+hardware are from published set-ups where these are known; the rest is ours.
 """
 
 from dataclasses import dataclass, replace
