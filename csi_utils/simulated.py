@@ -98,13 +98,14 @@ def changed_room(site, causes):
     return room
 
 
-def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=None, outliers=0.01):
+def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=None, outliers=0.01,
+          revisit=REVISIT):
     """Arrays of a simulated dataset; see datasets.load for how they are named.
 
     sessions: names out of SESSIONS, or a dict name -> causes out of CAUSES; packets: packets a recording; empty:
     recordings of the empty room in each session; seed: of everything random (test points, sway, noise, drift);
     snr_db: mean signal-to-noise ratio of the channel estimate, instead of what 15 dBm and -92 dBm give; outliers:
-    fraction of broken packets.
+    fraction of broken packets; revisit: how far (m, standard deviation) a person stands from the mark.
     Raises ValueError for unknown names and numbers that are not positive.
     """
     if name not in SITES:
@@ -126,8 +127,8 @@ def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=N
     test = np.random.default_rng([seed, 0]).uniform(low, high, (site.test_points, 2))
     point_xy = np.concatenate([reference, test])
     visits = np.concatenate([np.arange(len(point_xy)), np.full(empty, -1)])
-    parts = [_session(site, causes, visits, point_xy, packets, snr_db, outliers, np.random.default_rng([seed, 1, i]))
-             for i, causes in enumerate(sessions.values())]
+    parts = [_session(site, causes, visits, point_xy, packets, snr_db, outliers, revisit,
+                      np.random.default_rng([seed, 1, i])) for i, causes in enumerate(sessions.values())]
     count, n = len(visits) * packets, len(sessions)
     point = np.tile(np.repeat(visits, packets), n)
     arrays = {
@@ -163,11 +164,11 @@ def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=N
                             "session; the packets of one recording are near copies of each other"}
 
 
-def _session(site, causes, visits, point_xy, packets, snr_db, outliers, rng):
+def _session(site, causes, visits, point_xy, packets, snr_db, outliers, revisit, rng):
     """csi (packet, link, K, rx, tx), xy (packet, 2) and broken (packet, link) of one session."""
     room, f = changed_room(site, causes), channel.frequencies(FC)
     people = visits >= 0
-    mark = point_xy[visits[people]] + REVISIT * rng.standard_normal((people.sum(), 2))
+    mark = point_xy[visits[people]] + revisit * rng.standard_normal((people.sum(), 2))
     xy = np.repeat(mark, packets, 0) + SWAY * rng.standard_normal((people.sum() * packets, 2))
     t = np.arange(len(visits) * packets) / RATE
     nobody = np.full(((~people).sum() * packets, 2), np.nan)
