@@ -28,12 +28,12 @@ _INDEX = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>CSI paper notebooks: report</title>
 <style>
-body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 76rem; margin: 0 auto;
-  padding: 1rem; overflow-wrap: anywhere }
+body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 84rem; margin: 0 auto;
+  padding: 1rem; overflow-wrap: break-word }
 h1 { line-height: 1.2 } h2 { margin-top: 2.5rem } a { color: #0b4f8a }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .5rem 0 }
 th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid #ccc }
-td.nowrap { white-space: nowrap } small, .small { font-size: .85rem; color: #444 }
+td { font-size: .9rem } td.nowrap { white-space: nowrap } small, .small { font-size: .85rem; color: #444 }
 img { max-width: 100%; height: auto; border: 1px solid #ddd } figure { margin: 1rem 0 } svg { display: block }
 .failed { border-left: .4rem solid #a33b00; padding: .5rem 1rem; background: #fbf1ec }
 @media (max-width: 52rem) {
@@ -51,7 +51,7 @@ img { max-width: 100%; height: auto; border: 1px solid #ddd } figure { margin: 1
 paper's number where there is one (tick).</caption>
 <thead><tr>{% for name in columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in rows %}<tr>{% for name, cell in row %}
-<td data-label="{{ name }}"{{ ' class="nowrap"' | safe if name in ('ours', 'verdict', 'seconds') }}>{{ cell }}</td>
+<td data-label="{{ name }}"{{ ' class="nowrap"' | safe if name in ('claim', 'ours') }}>{{ cell }}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody></table>
 {% else %}<p>No claim was recorded.</p>{% endif %}

@@ -324,3 +324,17 @@ def test_measured_bands_judge_the_next_run(tmp_path):
     assert "left its band" in shifted["status"]
     with pytest.raises(bands.BandError, match="expected 10 or more"):
         bands.measure([tmp_path / "spread.ipynb"], "smoke", [1, 2])
+
+
+@pytest.mark.parametrize(("value", "interval", "verdict"), [
+    (1.0, None, "holds here"), (1.0, 0.3, "holds here"), (1.0, 0.5, "undecided"), (1.5, 0.2, "undecided"),
+    (1.5, 0.05, "does not hold here"), (1.5, None, "does not hold here")])
+def test_a_verdict_that_changes_within_its_interval_is_undecided(value, interval, verdict):
+    assert claims.judge(value, {"holds": "<= 1.39", "same_data": False}, interval) == verdict
+
+
+def test_the_trivial_answer_is_marked_only_where_the_criterion_asks_for_a_good_value():
+    assert claims.met_by_trivial(1.37, {"holds": "<= 1.39", "better": "lower"})
+    assert not claims.met_by_trivial(1.40, {"holds": "<= 1.39", "better": "lower"})
+    assert not claims.met_by_trivial(7.0, {"holds": "<= 75", "better": "higher"})  # asks for a bad accuracy
+    assert not claims.met_by_trivial(None, {"holds": "<= 1.39", "better": "lower"})
