@@ -1,18 +1,23 @@
-"""Upstream files -> plain arrays: one small function a source, and the check of a person's own file.
+"""Upstream files -> plain arrays: one small function a source. (A person's own file: `csi_utils.own_data`.)
 
 Each function reads what the public repository holds, returns a dict of arrays, and raises ValueError that
 names the file when it is not what it should be. `datasets` compares the result with the registered digest.
 """
 
-import difflib
 import io
 import pickle
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+
+from csi_utils import captures
+from csi_utils.own_data import OWN, own_npz
+
+__all__ = ["OWN", "own_npz"]  # the older place of both
 
 # All that a pickled dict of arrays needs. Anything else in a pickle is code of a stranger.
 _HARMLESS = {(f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")}
@@ -172,62 +177,105 @@ def loc_csu(paths) -> dict:
     return points | {key: np.concatenate(parts) for key, parts in packets.items()}
 
 
-# A person's own file: array -> (axes after "packet" by ndim, dtype kinds).
-_SIGNAL = {4: ("packet", "subcarrier", "rx", "tx"), 5: ("packet", "link", "subcarrier", "rx", "tx")}
-OWN = {"csi": (_SIGNAL, "c"), "amp": ({2: ("packet", "feature")} | _SIGNAL, "fiu"),
-       "xy": ({2: ("packet", "xy")}, "fiu"), "location": ({1: ("packet",)}, "iu"),
-       "session": ({1: ("packet",)}, "iuU"), "point": ({1: ("packet",)}, "iuU"),
-       "link": ({1: ("packet",)}, "iuU"), "t": ({1: ("packet",)}, "fiu"),
-       "subcarrier_index": ({1: ("subcarrier",)}, "iu"),
-       "fs": ({0: ()}, "fiu"), "fc": ({0: ()}, "fiu"), "bandwidth": ({0: ()}, "fiu")}
-_KINDS = {"c": "complex", "f": "real", "i": "integer", "u": "unsigned", "U": "text"}
+# har-bedroom-meetingroom: the people are known by what they did, not by name: CRC-32 of amp_q of a person's first
+# walk in the bedroom -> subject. Upstream has a fifth person, whom the set leaves out.
+_WALK = {0x32694AAE: 0, 0x03CB3071: 1, 0x84A94E9E: 2, 0x5B9907B9: 3}
+_SCENES = ("bedroom", "meetingroom")
+_ACTIVITIES = ("", "lying", "sitting", "running", "walking", "pick up", "wave hand", "jump", "squat", "sit down",
+               "stand up", "fall down")
+_KEPT = np.arange(0, 30, 3)  # subcarriers
 
 
-def own_npz(path):
-    """Read and check a person's own .npz; the layout is in `csi_utils.datasets.load`.
+def har_sample(content: bytes, name="sample"):
+    """One .mat file -> amp_q (rx, 10 subcarriers, packet) uint8 and scale (packet,) float16.
 
-    Returns (arrays, axes). Raises ValueError that names the file, the array and what was expected.
+    amp_q * scale is the amplitude; the scale of a packet is its maximum over all 30 subcarriers / 255. In single
+    precision, as the registered file was made. Raises ValueError naming the file.
     """
+    from scipy.io import loadmat
+
     try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("it holds one array, not an .npz archive")
-        with file:
-            arrays = {key: file[key] for key in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as problem:
-        raise ValueError(f"{path}: not readable as an .npz without pickled objects: {problem}") from problem
-    axes, wrong = {}, []
-    for key, array in arrays.items():
-        if key not in OWN:
-            close = difflib.get_close_matches(key, OWN, 1)
-            wrong.append(f"{key}: unknown array" + (f", did you mean {close[0]}?" if close else "")
-                         + f" (known: {', '.join(OWN)})")
-            continue
-        by_ndim, kinds = OWN[key]
-        if array.ndim not in by_ndim:
-            expected = " or ".join(f"({', '.join(names)})" for names in by_ndim.values())
-            wrong.append(f"{key}: shape {array.shape}, expected axes {expected}")
-            continue
-        axes[key] = by_ndim[array.ndim]
-        if array.dtype.kind not in kinds:
-            expected = " or ".join(_KINDS[kind] for kind in kinds)
-            wrong.append(f"{key}: dtype {array.dtype}, expected {expected}")
-        elif array.dtype.kind in "fc" and not (finite := np.isfinite(array)).all():
-            wrong.append(f"{key}: {array.size - finite.sum()} values are NaN or infinite, the first at "
-                         f"{tuple(np.argwhere(~finite)[0].tolist())}")
-        if key == "xy" and array.shape[1] != 2:
-            wrong.append(f"xy: shape {array.shape}, expected (packet, 2) in metres")
-    signal = next((key for key in ("csi", "amp") if key in arrays), None)
-    if signal is None:
-        wrong.append("csi or amp: neither is there; one of them is needed")
-    elif signal in axes:
-        sizes = dict(zip(axes[signal], arrays[signal].shape, strict=True))
-        if 0 in sizes.values():
-            wrong.append(f"{signal}: shape {arrays[signal].shape} is empty")
-        for key in axes:
-            for axis, size in zip(axes[key], arrays[key].shape, strict=True):
-                if axis in sizes and size != sizes[axis]:
-                    wrong.append(f"{key}: {size} along {axis}, but {signal} has {sizes[axis]}")
-    if wrong:
-        raise ValueError(f"{path}: " + "; ".join(wrong))
-    return arrays, axes
+        csi = loadmat(io.BytesIO(content))["csi"]
+    except Exception as problem:  # scipy's reader raises many kinds for a file that is cut or foreign
+        raise ValueError(f"{name}: no MATLAB file with an array csi: {problem}") from problem
+    if csi.shape != (3, 30, 200) or csi.dtype.kind not in "fc":
+        raise ValueError(f"{name}: expected csi (3, 30, 200), found {csi.dtype} {csi.shape}")
+    amp = np.abs(csi.astype(np.complex64))
+    top = amp.max((0, 1))
+    if not (np.isfinite(top) & (top > 0)).all():
+        raise ValueError(f"{name}: csi holds packets that are not finite or all zero")
+    return np.round(255 * amp / top).astype(np.uint8)[:, _KEPT], (top / 255).astype(np.float16)
+
+
+def har_bedroom_meetingroom(paths) -> dict:
+    """har-bedroom-meetingroom from the zip archive of its repository (the only entry of `paths`).
+
+    Rows are sorted by scene, activity, subject and trial, the trial as text. A sample that is a copy of an earlier
+    one of the same person and activity is left out. Arrays and axes as in the registry.
+    """
+    with zipfile.ZipFile(paths[0]) as archive:
+        found = [(match, name) for name in archive.namelist()
+                 if (match := re.search(r"Processed Data/(bedroom|meetingroom)/(\d+)/([^/_]+)_\D*(\d+)\.mat$", name))]
+        subject_of = {}
+        for match, name in found:
+            if match.group(1, 2, 4) == ("bedroom", "4", "1"):
+                walk = zlib.crc32(har_sample(archive.read(name), name)[0].tobytes())
+                subject_of[match[3]] = _WALK.get(walk)
+        rows = sorted((_SCENES.index(match[1]), int(match[2]), subject_of[match[3]], match[4], name)
+                      for match, name in found if subject_of.get(match[3]) is not None)
+        seen, kept, amp_q, scale = set(), [], [], []
+        for *row, name in rows:
+            quantised, top = har_sample(archive.read(name), name)
+            copy = (*row[:3], quantised.tobytes())
+            if copy not in seen:
+                seen.add(copy)
+                kept.append(row)
+                amp_q.append(quantised)
+                scale.append(top)
+    if not kept:
+        raise ValueError(f"{paths[0]}: holds no sample of the four people")
+    labels = np.array(kept).astype(np.uint8).T
+    return {"amp_q": np.array(amp_q), "scale": np.array(scale),
+            **dict(zip(("scene", "activity", "subject", "trial"), labels, strict=True)),
+            "scene_names": np.array(_SCENES), "activity_names": np.array(_ACTIVITIES),
+            "fs_hz": np.array(20, np.float32), "subcarrier_index_kept": _KEPT}
+
+
+def metal_foil(paths) -> dict:
+    """metal-foil-tiny from its upstream .csv files, in the registered order; the file stem names the recording.
+
+    Lines without exactly 128 values are left out. Arrays and axes as in the registry.
+    """
+    parts, rec = [], []
+    for index, path in enumerate(paths):
+        *arrays, _ = captures.esp32_lines(Path(path).read_bytes())
+        if not len(arrays[0]):
+            raise ValueError(f"{path}: no line of the ESP32-CSI-Tool with 128 numbers")
+        parts.append(arrays)
+        rec.append(np.full(len(arrays[0]), index, np.uint8))
+    csi, rssi, clock = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return {"csi_int8": csi, "rssi_dbm": rssi, "local_timestamp_us": clock, "rec": np.concatenate(rec),
+            "rec_name": np.array([Path(path).stem for path in paths])}
+
+
+def presence_motion(paths) -> dict:
+    """presence-motion from its upstream .npz files, in the registered order.
+
+    The file name gives label and chip, <label>_<chip>_64sc_<date>_<time>.npz; the file holds csi_data and what is
+    known of the recording. The plain ESP32 cannot lock its gain. Arrays and axes as in the registry.
+    """
+    csi, rec, facts = [], [], []
+    for index, path in enumerate(map(Path, paths)):
+        with np.load(path, allow_pickle=False) as file:
+            if file["csi_data"].dtype != np.int8 or file["csi_data"].shape[1:] != (128,):
+                raise ValueError(f"{path}: expected csi_data int8 (packet, 128), "
+                                 f"found {file['csi_data'].dtype} {file['csi_data'].shape}")
+            csi.append(file["csi_data"])
+            label, chip = path.stem.split("_")[:2]
+            locked = bool(file["gain_locked"]) if "gain_locked" in file else chip != "esp32"
+            facts.append((label, chip, str(file["collected_at"]), float(file["duration_ms"]), locked, path.name))
+        rec.append(np.full(len(csi[-1]), index, np.uint8))
+    label, chip, time, duration, locked, name = zip(*facts, strict=True)
+    return {"csi_int8": np.concatenate(csi), "rec": np.concatenate(rec), "rec_label": np.array(label),
+            "rec_chip": np.array(chip), "rec_time": np.array(time), "rec_duration_ms": np.array(duration, np.float32),
+            "rec_gain_locked": np.array(locked), "rec_file": np.array(name)}

@@ -9,6 +9,7 @@ Where real data come from, and how they are checked: `csi_utils.sources`. Datash
 import argparse
 import difflib
 import html
+import importlib
 import os
 import sys
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ import numpy as np
 from csi_utils import converters, sources
 from csi_utils.sources import DataAltered, DataUnavailable, registry
 
-SIMULATED = ("sim-lab", "sim-meeting")
+# Simulated sets: name -> the module of csi_utils whose build(name, **options) makes it.
+SIMULATED = {"sim-lab": "simulated", "sim-meeting": "simulated", "sim-metal": "metal", "sim-activities": "activities"}
 SOURCES = ("embedded", "real", "auto")
 
 
@@ -52,6 +54,13 @@ class Dataset:
             raise KeyError(f"{self.name} has no array {key!r}; it has {', '.join(self.arrays)}")
         return self.arrays[key]
 
+    def require(self, *names):
+        """Raise ValueError unless every array is there; "amp or csi" asks for one of them."""
+        missing = [name for name in names if not any(key in self.arrays for key in name.split(" or "))]
+        if missing:
+            raise ValueError(f"{self.name}: the array {' and the array '.join(missing)} is missing; "
+                             f"it has {', '.join(self.arrays)}")
+
     def __repr__(self):
         return "\n".join([f"{self.name} ({self.source}): {self.card.get('title', '')}",
                           *(f"  {key} ({axes}) {shape} {dtype}" for key, axes, shape, dtype in self._table()),
@@ -79,21 +88,22 @@ class Dataset:
 def load(name: str, **options) -> Dataset:
     """The data set `name`: "sim-lab", "sim-meeting", a real set of the registry, or your own .npz file.
 
-    `options` go to csi_utils.simulated.build; anything else refuses them (TypeError). Raises ValueError for an
-    unknown name, DataUnavailable when real data cannot be had, DataAltered when they are not the registered ones.
+    `options` go to the `build` of a simulated set's module (SIMULATED); anything else refuses them (TypeError).
+    Raises ValueError for an unknown name, DataUnavailable when real data cannot be had, DataAltered when they are
+    not the registered ones.
 
     Your own file: a name that ends in .npz or holds a path separator. It holds `csi`, complex, (packet,
     subcarrier, rx, tx) or (packet, link, subcarrier, rx, tx), or `amp`, real, in these shapes or (packet,
-    feature). Optional, one a packet: `xy` (packet, 2) in metres; `location`, integer class; `session`, `point`
-    and `link`, integer or text; `t` in seconds. Optional metadata: `subcarrier_index` (subcarrier,), signed;
-    `fs`, `fc`, `bandwidth` in Hz. Values are finite, and pickled objects are refused (ValueError).
+    feature). Optional, one a packet: `xy` (packet, 2) in metres; `location`, integer class; `activity`, what the
+    person does, `session`, `recording` (which one the packet belongs to), `point` and `link`, integer or text; `t`
+    in seconds. Optional metadata: `subcarrier_index` (subcarrier,), signed; `fs`, `fc`, `bandwidth` in Hz. Values
+    are finite, and pickled objects are refused (ValueError).
     """
     name = os.fspath(name)
     own = name.endswith(".npz") or "/" in name or os.sep in name
     if name in SIMULATED:
-        from csi_utils import simulated
-
-        return Dataset(name=name, source="simulated", origin="simulated", **simulated.build(name, **options))
+        module = importlib.import_module(f"csi_utils.{SIMULATED[name]}")
+        return Dataset(name=name, source="simulated", origin="simulated", **module.build(name, **options))
     if not own:
         _entry(name, SIMULATED)
     if options:
@@ -129,7 +139,7 @@ def _load_own(path) -> Dataset:
     if not path.is_file():
         raise FileNotFoundError(f"name: there is no file {path} (looked for at {path.absolute()})")
     arrays, axes = converters.own_npz(path)
-    groups = tuple(key for key in ("session", "point") if key in arrays)
+    groups = tuple(key for key in ("session", "recording", "point") if key in arrays)
     card = {"title": "your own data", "task": "", "hardware": "", "licence": "yours to state",
             "redistribution": "yours to decide", "citation": "", "upstream": {},
             "caveats": [] if "session" in arrays else ["no session array: another day or room cannot be tested"]}
@@ -189,7 +199,7 @@ def resolve(name: str, source: str):
     try:
         here, why = sources.available(name)
         if not here:
-            raise DataUnavailable(f"{name}: {why}. To get real data, {sources.HOW}.")
+            raise DataUnavailable(f"{name}: {why}. To get real data, {sources.how(name)}.")
         return load(name)
     except DataUnavailable as problem:
         if source == "real":

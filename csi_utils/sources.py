@@ -5,7 +5,8 @@
 1. CSI_DATA_MIRROR, a directory: read in place, never written; bytes and sha256 of data/datasets.toml.
 2. The cache (CSI_DATA_CACHE, or pooch's folder of the operating system): the same, or equal content.
 3. CSI_DATA_MIRROR, an http(s) URL: downloaded into the cache; bytes and sha256.
-4. The public source at a pinned commit: converted (csi_utils.converters) into the cache; equal content.
+4. The public source at a pinned commit: converted (csi_utils.converters) into the cache; equal content. A set
+   whose entry says `mirror_only` has no converter and ends at 3.
 
 CSI_DATA_OFFLINE=1 forbids every connection.
 """
@@ -31,8 +32,8 @@ from csi_utils import converters
 
 PROBE_SECONDS = 4.0  # all failed connectivity probes of a process together
 ROOT = Path(__file__).resolve().parents[1]
-HOW = ("set CSI_DATA_MIRROR to a directory or URL that holds them, or run "
-       "python -m csi_utils data fetch where there is a network")
+_HOW_MIRROR = "set CSI_DATA_MIRROR to a directory or URL that holds them"
+HOW = f"{_HOW_MIRROR}, or run python -m csi_utils data fetch where there is a network"
 
 
 class DataUnavailable(OSError):
@@ -130,9 +131,11 @@ def places(name: str) -> list:
 
 
 def remotes(name: str) -> list:
-    """[("mirror" | "public source", URL that must answer)]."""
+    """[("mirror" | "public source", URL that must answer)]; no public source where the entry is `mirror_only`."""
     base, entry = mirror(), registry()[name]
     urls = [("mirror", f"{base}/{entry['file']}")] if isinstance(base, str) else []
+    if "mirror_only" in entry:
+        return urls
     return [*urls, ("public source", f"{entry['upstream']['base']}/{entry['upstream']['files'][0]['path']}")]
 
 
@@ -170,6 +173,17 @@ def _ask(url) -> str:
     return "" if status < 400 else f"{urlsplit(url).netloc} answers with status {status}"
 
 
+def _mirror_only(name) -> list:
+    """The reason why the public source does not help, as a list of none or one."""
+    reason = registry()[name].get("mirror_only")
+    return [f"it comes from a mirror only ({reason})"] if reason else []
+
+
+def how(name: str) -> str:
+    """What a person can do to have `name`, the end of a sentence."""
+    return _HOW_MIRROR if _mirror_only(name) else HOW
+
+
 def available(name: str):
     """(True, where) or (False, why not), without downloading: mirror, cache, then a probe of the network.
 
@@ -177,7 +191,7 @@ def available(name: str):
     """
     if here := places(name):
         return True, f"{here[0][1]}: {here[0][0]}"
-    why = []
+    why = _mirror_only(name)
     for place, url in remotes(name):
         if not (problem := probe(url)):
             return True, f"{place}: {url}"
@@ -213,7 +227,8 @@ def fetch(name: str) -> Path:
             return target
         except OSError as problem:
             problems.append(f"{address}: {type(problem).__name__}: {problem}")
-    raise DataUnavailable(f"{name}: could not be fetched: {'; '.join(problems)}. To get real data, {HOW}.")
+    raise DataUnavailable(f"{name}: could not be fetched: {'; '.join(_mirror_only(name) + problems)}. "
+                          f"To get real data, {how(name)}.")
 
 
 def _get(name, place, address, file):

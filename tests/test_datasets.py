@@ -5,15 +5,18 @@ import http.server
 import io
 import os
 import pickle
+import re
 import socket
 import struct
 import threading
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from csi_utils import converters, datasets, sources
 
@@ -125,7 +128,8 @@ def test_a_dataset_whose_parts_do_not_fit_is_refused(wrong):
 
 
 def test_names_and_options(world, monkeypatch):
-    with pytest.raises(ValueError, match="unknown data set 'tinny'; expected sim-lab, sim-meeting, tiny.*mean 'tiny'"):
+    known = ", ".join([*datasets.SIMULATED, "tiny"])
+    with pytest.raises(ValueError, match=f"unknown data set 'tinny'; expected {known}.*mean 'tiny'"):
         datasets.load("tinny")
     monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
     with pytest.raises(TypeError, match=r"'tiny' takes none, got \['seed'\]"):
@@ -327,6 +331,35 @@ def test_an_interrupted_download_leaves_no_half_file(world, serve, capsys):
     assert datasets.command(["fetch", "tiny"]) == 1
 
 
+@pytest.fixture
+def mirror_only(world, monkeypatch):
+    del world.entry["converter"]
+    world.entry["mirror_only"] = "nobody knows its form"
+    return world
+
+
+def test_a_set_without_a_converter_comes_from_a_mirror_or_says_so_and_asks_nobody(mirror_only, monkeypatch, capsys):
+    monkeypatch.setattr(sources, "_ask", lambda url: pytest.fail("a connection was tried"))
+    here, why = datasets.available("tiny")
+    assert not here and why.endswith("it comes from a mirror only (nobody knows its form)")
+    for use in (datasets.load, datasets.fetch, lambda name: datasets.resolve(name, "real")):
+        with pytest.raises(datasets.DataUnavailable, match=r"tiny: .*comes from a mirror only \(nobody") as problem:
+            use("tiny")
+        assert "set CSI_DATA_MIRROR" in str(problem.value) and "data fetch" not in str(problem.value)
+    assert datasets.resolve("tiny", "auto") is None
+    assert datasets.command(["list"]) == 0 and "from a mirror only" in capsys.readouterr().out
+    assert datasets.command(["fetch"]) == 1 and "from a mirror only" in capsys.readouterr().err
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(mirror_only.mirror))
+    assert datasets.load("tiny").origin.startswith("mirror: ") and datasets.fetch("tiny").is_file()
+
+
+def test_a_set_without_a_converter_is_had_from_a_url_mirror(mirror_only, monkeypatch, serve):
+    base, asked = serve(mirror_only.mirror)
+    monkeypatch.setenv("CSI_DATA_MIRROR", base)
+    assert datasets.load("tiny").origin.startswith("cache: ")
+    assert {line.split()[1] for line in asked} == {"/datasets/tiny.npz"}
+
+
 # ---- no network ------------------------------------------------------------------------------------------------
 
 def test_without_network_the_fallback_is_quick_and_said_once(world, capsys):
@@ -484,13 +517,167 @@ def test_csu_samples_equal_the_mirror(tmp_path, monkeypatch):
     assert {key: array.dtype for key, array in ours.items()} == {key: array.dtype for key, array in theirs.items()}
 
 
+def har_file(path, csi):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, {"csi": csi})
+    return path.read_bytes()
+
+
+def test_har_people_are_known_by_their_walk_and_copies_are_left_out(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    walk = [har_file(tmp_path / f"{i}.mat", rng.normal(size=(3, 30, 200, 2)) @ [1, 1j]) for i in range(3)]
+    subject_of = [zlib.crc32(converters.har_sample(content)[0].tobytes()) for content in walk]
+    monkeypatch.setattr(converters, "_WALK", {subject_of[0]: 1, subject_of[1]: 0})
+    archive = tmp_path / "repository.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for name, number in {"bedroom/4/B_walk1": 0, "bedroom/4/A_walk1": 1, "bedroom/4/C_walk1": 2,  # C is a stranger
+                             "bedroom/4/B_walk10": 1, "bedroom/4/B_walk2": 2, "meetingroom/11/A_fall 3": 2,
+                             "meetingroom/11/A_fall 20": 0, "meetingroom/11/A_fall 4": 2}.items():  # 4 is a copy of 3
+            out.writestr(f"repo-0/Processed Data/{name}.mat", walk[number])
+        out.writestr("repo-0/Original Data/bedroom/B_walk1.dat", b"raw")
+    ours = converters.har_bedroom_meetingroom([archive])
+    rows = np.stack([ours[key] for key in ("scene", "activity", "subject", "trial")], axis=1)
+    assert rows.tolist() == [[0, 4, 0, 1], [0, 4, 1, 1], [0, 4, 1, 10], [0, 4, 1, 2], [1, 11, 0, 20], [1, 11, 0, 3]]
+    assert ours["amp_q"].shape == (6, 3, 10, 200) and ours["amp_q"].max() == 255
+    monkeypatch.setattr(converters, "_WALK", {})
+    with pytest.raises(ValueError, match=r"repository\.zip: holds no sample"):
+        converters.har_bedroom_meetingroom([archive])
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"", "no MATLAB file"), (b"<html>", "no MATLAB file"),
+    (np.ones((3, 30, 199)) + 0j, r"found complex128 \(3, 30, 199"),
+    (np.zeros((3, 30, 200)) + 0j, "not finite or all zero"), (np.full((3, 30, 200), np.nan + 0j), "not finite"),
+])
+def test_a_har_file_that_is_none_is_refused(tmp_path, content, message):
+    if not isinstance(content, bytes):
+        content = har_file(tmp_path / "x.mat", content)
+    with pytest.raises(ValueError, match=f"walk: .*{message}"):
+        converters.har_sample(content, "walk")
+
+
+@SAMPLES
+def test_har_samples_equal_the_mirror(tmp_path, monkeypatch):
+    """Each sample file gives exactly its row; then the whole converter, with the two people whose files we hold."""
+    folder = MIRROR / "upstream-samples/har"
+    samples = sorted(folder.rglob("*.mat"))
+    people = sorted({path.stem.split("_")[0] for path in samples})
+    assert len(samples) == 12 and len(people) == 2
+    with np.load(MIRROR / "datasets/har_bedroom_meetingroom_small.npz") as file:
+        theirs = {key: file[key] for key in file.files}
+    row_of = {}
+    for path in samples:
+        labels = {"scene": converters._SCENES.index(path.parts[-3]), "activity": int(path.parts[-2]),
+                  "subject": people.index(path.stem.split("_")[0]), "trial": int(re.search(r"\d+$", path.stem)[0])}
+        [row_of[path]] = np.flatnonzero(np.all([theirs[key] == value for key, value in labels.items()], axis=0))
+        amp_q, scale = converters.har_sample(path.read_bytes(), path.name)
+        np.testing.assert_array_equal(amp_q, theirs["amp_q"][row_of[path]])
+        np.testing.assert_array_equal(scale, theirs["scale"][row_of[path]])
+    assert {0, 23, 240, 263, 800, 811, 852, 873, 1092, 1113, 1642, 1659} == set(row_of.values())
+    first = [np.flatnonzero((theirs["scene"] == 0) & (theirs["activity"] == 4) & (theirs["trial"] == 1)
+                            & (theirs["subject"] == subject))[0] for subject in range(4)]
+    assert [converters._WALK[zlib.crc32(theirs["amp_q"][row].tobytes())] for row in first] == [0, 1, 2, 3]
+
+    archive = tmp_path / "repository.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for path in samples:
+            name = path.relative_to(folder).as_posix()
+            out.write(path, "repo-0/" + name.replace("walk12", "walk1"))  # the second person's first walk is not here
+    walk = {zlib.crc32(theirs["amp_q"][row].tobytes()): subject for subject, row in enumerate((240, 263))}
+    monkeypatch.setattr(converters, "_WALK", walk)
+    ours, rows = converters.har_bedroom_meetingroom([archive]), sorted(row_of.values())
+    for key, array in ours.items():
+        expected = theirs[key] if len(theirs[key].shape) == 0 or len(theirs[key]) < 100 else theirs[key][rows]
+        if key == "trial":
+            expected = np.where(np.array(rows) == 263, 1, expected)
+        np.testing.assert_array_equal(array, expected, key)
+        assert array.dtype == theirs[key].dtype, key
+
+
+def test_metal_foil_is_put_together_from_its_logs(tmp_path):
+    for name, count in (("foil_01", 2), ("hand_01", 1)):
+        line = f"CSI_DATA,AP,0,-23,{'0,' * 14}77,0,0,0,0,2.5,128,[{'1 -2 ' * 64}]\r\n"
+        (tmp_path / f"{name}.csv").write_text(line * count + "\n" + line[:90])
+    paths = [tmp_path / "foil_01.csv", tmp_path / "hand_01.csv"]
+    ours = converters.metal_foil(paths)
+    assert ours["rec"].tolist() == [0, 0, 1] and ours["rec_name"].tolist() == ["foil_01", "hand_01"]
+    assert ours["csi_int8"].shape == (3, 128) and ours["csi_int8"][2, :4].tolist() == [1, -2, 1, -2]
+    assert ours["local_timestamp_us"].tolist() == [77] * 3 and ours["rssi_dbm"].tolist() == [-23] * 3
+    paths[1].write_text("<html>")
+    with pytest.raises(ValueError, match=r"hand_01\.csv: no line"):
+        converters.metal_foil(paths)
+
+
+@SAMPLES
+def test_the_metal_foil_capture_equals_the_mirror():
+    ours = converters.metal_foil([MIRROR / "captures/esp32_csitool_empty_03.csv"])
+    with np.load(MIRROR / "datasets/metal_foil_esp32_tiny.npz") as theirs:
+        for key in ("csi_int8", "rssi_dbm", "local_timestamp_us"):
+            np.testing.assert_array_equal(ours[key], theirs[key][445:607])
+            assert ours[key].dtype == theirs[key].dtype
+        assert theirs["rec_name"][theirs["rec"][445]] == "empty_03" and ours["rec"].dtype == theirs["rec"].dtype
+
+
+def test_presence_motion_is_put_together_from_its_files(tmp_path):
+    facts = {"collected_at": "2026-03-29T13:03:03.633347", "duration_ms": 10003.3}
+    paths = [tmp_path / f"{label}_64sc_20260329_130303.npz" for label in ("baseline_c3", "movement_esp32", "test_s3")]
+    for count, path in enumerate(paths, 1):
+        np.savez(path, csi_data=np.full((count, 128), count, np.int8), label="other", **facts,
+                 **({"gain_locked": False} if count == 3 else {}))
+    ours = converters.presence_motion(paths)
+    assert ours["rec"].tolist() == [0, 1, 1, 2, 2, 2] == (ours["csi_int8"][:, 0] - 1).tolist()
+    assert ours["rec_label"].tolist() == ["baseline", "movement", "test"]
+    assert ours["rec_chip"].tolist() == ["c3", "esp32", "s3"]
+    assert ours["rec_gain_locked"].tolist() == [True, False, False] and ours["rec_file"][0] == paths[0].name
+    assert ours["rec_time"].tolist() == [facts["collected_at"]] * 3 and ours["rec_duration_ms"].dtype == np.float32
+    np.savez(paths[1], csi_data=np.zeros((2, 64), np.int8), **facts)
+    with pytest.raises(ValueError, match=r"movement_esp32.*found int8 \(2, 64\)"):
+        converters.presence_motion(paths)
+
+
+@REAL
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["presence-motion", "metal-foil-tiny", "har-bedroom-meetingroom"])
+def test_an_upstream_that_is_rebuilt_from_the_set_gives_the_set_again(name, monkeypatch, tmp_path):
+    """The set is written out in the form of its source, as far as the form is known, and converted: same digest."""
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(MIRROR))
+    ds, entry = datasets.load(name), datasets.registry()[name]
+    paths = [tmp_path / file["path"] for file in entry["upstream"]["files"]]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if name == "presence-motion":
+        for index, path in enumerate(paths):
+            np.savez(path, csi_data=ds["csi_int8"][ds["rec"] == index], gain_locked=ds["rec_gain_locked"][index],
+                     collected_at=ds["rec_time"][index], duration_ms=float(ds["rec_duration_ms"][index]))
+    elif name == "metal-foil-tiny":
+        for index, path in enumerate(paths):
+            path.write_text("\n".join(
+                f"CSI_DATA,AP,0,{ds['rssi_dbm'][row]},{'0,' * 14}{ds['local_timestamp_us'][row]},0,0,0,0,2.5,128,"
+                f"[{' '.join(map(str, ds['csi_int8'][row].tolist()))} ]" for row in np.flatnonzero(ds["rec"] == index)))
+    else:
+        # One sample stands for its .mat file, named by its row; the reader of .mat files is tested above.
+        samples = {}
+        with zipfile.ZipFile(paths[0], "w") as out:
+            for row in np.random.default_rng(0).permutation(len(ds["scene"])):
+                scene = ds["scene_names"][ds["scene"][row]]
+                name = (f"repo-0/Processed Data/{scene}/{ds['activity'][row]}/"
+                        f"{'DACB'[ds['subject'][row]]}_x{ds['trial'][row]}.mat")
+                samples[name] = row
+                out.writestr(name, b"")
+        monkeypatch.setattr(converters, "har_sample",
+                            lambda _, name: (ds["amp_q"][samples[name]], ds["scale"][samples[name]]))
+    ours = getattr(converters, entry["converter"])(paths)
+    assert sources.content_digest(ours) == entry["content"]
+
+
 # ---- the registry and the real files ---------------------------------------------------------------------------
 
 def test_every_entry_of_the_registry_is_complete():
     for name, entry in datasets.registry().items():
         assert set(entry["groups"]) <= set(entry["axes"]) and entry["caveats"] and entry["honest_split"]
         assert len(entry["sha256"]) == len(entry["content"]) == 64 and entry["bytes"] > 0
-        assert callable(getattr(converters, entry["converter"])) and entry["upstream"]["base"].startswith("https://")
+        assert ("converter" in entry) != ("mirror_only" in entry) and entry["upstream"]["base"].startswith("https://")
+        assert "mirror_only" in entry or callable(getattr(converters, entry["converter"]))
         assert entry["upstream"]["commit"] in entry["upstream"]["base"] + entry["upstream"]["files"][0]["path"]
         for text in (entry["citation"], entry["licence"], entry["upstream"]["repository"], name):
             assert text
@@ -504,7 +691,7 @@ def test_a_missing_registry_is_said(monkeypatch, tmp_path):
 
 @REAL
 @pytest.mark.real_data
-@pytest.mark.parametrize("name", ["dfl-4env", "loc-csu"])
+@pytest.mark.parametrize("name", datasets.registry())
 def test_the_real_sets_load_and_have_the_registered_content(name, monkeypatch):
     monkeypatch.setenv("CSI_DATA_MIRROR", str(MIRROR))
     ds = datasets.load(name)
@@ -546,6 +733,8 @@ def test_own_data(tmp_path, monkeypatch):
     ds = own(tmp_path / "b.npz", amp=np.ones((4, 5)), location=np.arange(4))
     assert ds.axes["amp"] == ("packet", "feature") and "no session" in ds.card["caveats"][0]
     assert own(tmp_path / "c.npz", csi=np.ones((2, 3, 30, 3, 2)) + 0j).axes["csi"][1] == "link"
+    ds = own(tmp_path / "d.npz", amp=np.ones((4, 5)), activity=["walk", "walk", "sit", "sit"], recording=[0, 0, 1, 1])
+    assert ds.axes["activity"] == ("packet",) and ds.groups == ("recording",) and "every recording" in ds.honest_split
     monkeypatch.chdir(tmp_path)
     assert datasets.load("b.npz").source == "own" and datasets.load(Path("b.npz")).source == "own"
     with pytest.raises(TypeError, match="takes none"):
@@ -563,6 +752,12 @@ AMP = np.ones((4, 5))
     ({"amp": AMP, "xy": np.zeros((4, 3))}, r"xy: shape \(4, 3\), expected \(packet, 2\) in metres"),
     ({"amp": AMP, "xy": np.zeros(4)}, r"xy: shape \(4,\), expected axes"),
     ({"amp": AMP, "session": np.arange(5)}, "session: 5 along packet"),
+    ({"amp": AMP, "activity": np.zeros((4, 2), int)}, r"activity: shape \(4, 2\), expected axes \(packet\)"),
+    ({"amp": AMP, "activity": np.zeros(4)}, "activity: dtype float64, expected integer or unsigned or text"),
+    ({"amp": AMP, "activity": 3}, r"activity: shape \(\), expected axes \(packet\)"),
+    ({"amp": AMP, "recording": np.zeros((1, 4), int)}, r"recording: shape \(1, 4\), expected axes \(packet\)"),
+    ({"amp": AMP, "recording": np.array(["a"] * 3)}, "recording: 3 along packet, but amp has 4"),
+    ({"amp": AMP, "recordings": np.arange(4)}, "recordings: unknown array, did you mean recording"),
     ({"amp": AMP, "location": np.arange(4.0)}, "location: dtype float64, expected integer"),
     ({"amp": AMP, "locaton": np.arange(4)}, "locaton: unknown array, did you mean location"),
     ({"amp": np.where(np.eye(4, 5), np.nan, 1)}, r"amp: 4 values are NaN or infinite, the first at \(0, 0\)"),
@@ -610,3 +805,10 @@ def test_command(world, monkeypatch, capsys):
     assert datasets.command(["fetch", "tinny"]) == 1 and "mean 'tiny'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         datasets.command(["fetsch"])
+
+
+def test_require_names_what_is_missing():
+    ds = datasets.load("sim-meeting", sessions=("survey",), packets=1, empty=0)
+    ds.require("csi", "amp or csi", "xy or location")
+    with pytest.raises(ValueError, match="the array amp and the array location or activity is missing; it has csi"):
+        ds.require("amp", "csi", "location or activity")

@@ -1,0 +1,67 @@
+"""The check of a person's own .npz file: which arrays it may hold, and in which shapes and types."""
+
+import difflib
+import zipfile
+
+import numpy as np
+
+# array -> (axes after "packet" by ndim, dtype kinds).
+_SIGNAL = {4: ("packet", "subcarrier", "rx", "tx"), 5: ("packet", "link", "subcarrier", "rx", "tx")}
+OWN = {"csi": (_SIGNAL, "c"), "amp": ({2: ("packet", "feature")} | _SIGNAL, "fiu"),
+       "xy": ({2: ("packet", "xy")}, "fiu"), "location": ({1: ("packet",)}, "iu"),
+       "activity": ({1: ("packet",)}, "iuU"), "session": ({1: ("packet",)}, "iuU"),
+       "recording": ({1: ("packet",)}, "iuU"), "point": ({1: ("packet",)}, "iuU"),
+       "link": ({1: ("packet",)}, "iuU"), "t": ({1: ("packet",)}, "fiu"),
+       "subcarrier_index": ({1: ("subcarrier",)}, "iu"),
+       "fs": ({0: ()}, "fiu"), "fc": ({0: ()}, "fiu"), "bandwidth": ({0: ()}, "fiu")}
+_KINDS = {"c": "complex", "f": "real", "i": "integer", "u": "unsigned", "U": "text"}
+
+
+def own_npz(path):
+    """Read and check a person's own .npz; the layout is in `csi_utils.datasets.load`.
+
+    Returns (arrays, axes). Raises ValueError that names the file, the array and what was expected.
+    """
+    try:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array, not an .npz archive")
+        with file:
+            arrays = {key: file[key] for key in file.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as problem:
+        raise ValueError(f"{path}: not readable as an .npz without pickled objects: {problem}") from problem
+    axes, wrong = {}, []
+    for key, array in arrays.items():
+        if key not in OWN:
+            close = difflib.get_close_matches(key, OWN, 1)
+            wrong.append(f"{key}: unknown array" + (f", did you mean {close[0]}?" if close else "")
+                         + f" (known: {', '.join(OWN)})")
+            continue
+        by_ndim, kinds = OWN[key]
+        if array.ndim not in by_ndim:
+            expected = " or ".join(f"({', '.join(names)})" for names in by_ndim.values())
+            wrong.append(f"{key}: shape {array.shape}, expected axes {expected}")
+            continue
+        axes[key] = by_ndim[array.ndim]
+        if array.dtype.kind not in kinds:
+            expected = " or ".join(_KINDS[kind] for kind in kinds)
+            wrong.append(f"{key}: dtype {array.dtype}, expected {expected}")
+        elif array.dtype.kind in "fc" and not (finite := np.isfinite(array)).all():
+            wrong.append(f"{key}: {array.size - finite.sum()} values are NaN or infinite, the first at "
+                         f"{tuple(np.argwhere(~finite)[0].tolist())}")
+        if key == "xy" and array.shape[1] != 2:
+            wrong.append(f"xy: shape {array.shape}, expected (packet, 2) in metres")
+    signal = next((key for key in ("csi", "amp") if key in arrays), None)
+    if signal is None:
+        wrong.append("csi or amp: neither is there; one of them is needed")
+    elif signal in axes:
+        sizes = dict(zip(axes[signal], arrays[signal].shape, strict=True))
+        if 0 in sizes.values():
+            wrong.append(f"{signal}: shape {arrays[signal].shape} is empty")
+        for key in axes:
+            for axis, size in zip(axes[key], arrays[key].shape, strict=True):
+                if axis in sizes and size != sizes[axis]:
+                    wrong.append(f"{key}: {size} along {axis}, but {signal} has {sizes[axis]}")
+    if wrong:
+        raise ValueError(f"{path}: " + "; ".join(wrong))
+    return arrays, axes
