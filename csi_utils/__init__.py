@@ -3,7 +3,8 @@
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["channel", "claims", "datasets", "exercises", "hardware", "materials", "plots", "run", "simulated"]
+__all__ = ["channel", "claims", "datasets", "evaluation", "exercises", "hardware", "materials", "plots", "run",
+           "simulated", "training"]
 
 
 def __getattr__(name):

@@ -99,13 +99,14 @@ def changed_room(site, causes):
 
 
 def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=None, outliers=0.01,
-          revisit=REVISIT):
+          revisit=REVISIT, visits=1):
     """Arrays of a simulated dataset; see datasets.load for how they are named.
 
     sessions: names out of SESSIONS, or a dict name -> causes out of CAUSES; packets: packets a recording; empty:
     recordings of the empty room in each session; seed: of everything random (test points, sway, noise, drift);
     snr_db: mean signal-to-noise ratio of the channel estimate, instead of what 15 dBm and -92 dBm give; outliers:
-    fraction of broken packets; revisit: how far (m, standard deviation) a person stands from the mark.
+    fraction of broken packets; revisit: how far (m, standard deviation) a person stands from the mark; visits: how
+    often each reference point is visited in a session, each time a recording of its own.
     Raises ValueError for unknown names and numbers that are not positive.
     """
     if name not in SITES:
@@ -118,26 +119,27 @@ def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=N
     unknown = {cause for causes in sessions.values() for cause in causes} - set(CAUSES)
     if unknown:
         raise ValueError(f"causes must be out of {', '.join(CAUSES)}; got {', '.join(sorted(unknown))}")
-    if not (packets >= 1 and empty >= 0):
-        raise ValueError(f"packets must be >= 1 and empty >= 0, got {packets} and {empty}")
+    if not (packets >= 1 and empty >= 0 and visits >= 1):
+        raise ValueError(f"packets and visits must be >= 1 and empty >= 0, got {packets}, {visits} and {empty}")
 
     site = SITES[name]
     reference = reference_points(site)
     low, high = reference.min(0), reference.max(0)
     test = np.random.default_rng([seed, 0]).uniform(low, high, (site.test_points, 2))
     point_xy = np.concatenate([reference, test])
-    visits = np.concatenate([np.arange(len(point_xy)), np.full(empty, -1)])
-    parts = [_session(site, causes, visits, point_xy, packets, snr_db, outliers, revisit,
+    again = np.tile(np.arange(len(reference)), visits - 1)
+    marks = np.concatenate([np.arange(len(point_xy)), again, np.full(empty, -1)])
+    parts = [_session(site, causes, marks, point_xy, packets, snr_db, outliers, revisit,
                       np.random.default_rng([seed, 1, i])) for i, causes in enumerate(sessions.values())]
-    count, n = len(visits) * packets, len(sessions)
-    point = np.tile(np.repeat(visits, packets), n)
+    count, n = len(marks) * packets, len(sessions)
+    point = np.tile(np.repeat(marks, packets), n)
     arrays = {
         "csi": np.concatenate([part[0] for part in parts]),
         "xy": np.concatenate([part[1] for part in parts]),
         "broken": np.concatenate([part[2] for part in parts]),
         "t": np.tile(np.arange(count) / RATE, n),
         "session": np.repeat(np.arange(n), count),
-        "recording": np.repeat(np.arange(n * len(visits)), packets),
+        "recording": np.repeat(np.arange(n * len(marks)), packets),
         "point": point,
         "present": point >= 0,
         "reference": (point >= 0) & (point < len(reference)),
@@ -164,20 +166,20 @@ def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=N
                             "session; the packets of one recording are near copies of each other"}
 
 
-def _session(site, causes, visits, point_xy, packets, snr_db, outliers, revisit, rng):
+def _session(site, causes, marks, point_xy, packets, snr_db, outliers, revisit, rng):
     """csi (packet, link, K, rx, tx), xy (packet, 2) and broken (packet, link) of one session."""
     room, f = changed_room(site, causes), channel.frequencies(FC)
-    people = visits >= 0
-    mark = point_xy[visits[people]] + revisit * rng.standard_normal((people.sum(), 2))
-    xy = np.repeat(mark, packets, 0) + SWAY * rng.standard_normal((people.sum() * packets, 2))
-    t = np.arange(len(visits) * packets) / RATE
+    people = marks >= 0
+    spot = point_xy[marks[people]] + revisit * rng.standard_normal((people.sum(), 2))
+    xy = np.repeat(spot, packets, 0) + SWAY * rng.standard_normal((people.sum() * packets, 2))
+    t = np.arange(len(marks) * packets) / RATE
     nobody = np.full(((~people).sum() * packets, 2), np.nan)
     csi, broken = [], []
     for link in site.links:
         h = channel.simulate(room, link, f, [channel.Person(xy)])
         still = channel.simulate(room, link, f)
         h = np.concatenate([h, np.repeat(still, len(nobody), 0)])
-        drift = SLOW_DRIFT * rng.standard_normal((len(visits), link.n_rx))
+        drift = SLOW_DRIFT * rng.standard_normal((len(marks), link.n_rx))
         h *= 10 ** (np.repeat(drift, packets, 0) / 20).astype(np.float32)[:, None, :, None]
         day = DAY_DRIFT * rng.standard_normal(3) * ("gain drift" in causes)
         card = hardware.Card(gain_db=tuple(day), phase=tuple(rng.uniform(-np.pi, np.pi, 3)),

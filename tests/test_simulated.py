@@ -83,3 +83,16 @@ def test_bad_input_is_named(options, words):
         simulated.build(**options)
     for word in words:
         assert word in str(error.value)
+
+
+def test_more_visits_are_more_recordings_of_the_reference_points_and_nothing_else():
+    one, three = (simulated.build("sim-meeting", sessions=("survey",), packets=2, empty=4, visits=v)["arrays"]
+                  for v in (1, 3))
+    reference = int(one["reference"].sum()) // 2
+    assert len(three["csi"]) == len(one["csi"]) + 2 * 2 * reference
+    visits = np.bincount(three["point"][::2][three["present"][::2]])
+    assert (visits[:reference] == 3).all() and (visits[reference:] == 1).all()
+    assert (three["point_xy"] == one["point_xy"]).all()
+    rows = np.flatnonzero(three["point"] == 0)
+    assert len(np.unique(three["recording"][rows])) == 3
+    assert np.ptp(three["xy"][rows], axis=0).max() > 0.005  # a person finds the mark again, but not to the millimetre

@@ -1,0 +1,167 @@
+"""One fit loop for arrays that fit in memory, and repetitions over seeds in parallel.
+
+    history = training.fit(net, lambda net, x, y: cross_entropy(net(x), y), (x, y), epochs=30, seed=0)
+    results = training.repeat(one_run, range(8))
+
+First explained in notebooks/02_adaploc, section 5.
+"""
+
+import copy
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass
+class History:
+    """What a fit did. loss, validation: one number an epoch (validation is empty without `validate`); epoch: the one
+    whose weights the model holds, from 1; seconds; trained: number of parameters that were free."""
+
+    loss: list = field(default_factory=list)
+    validation: list = field(default_factory=list)
+    epoch: int = 0
+    seconds: float = 0.0
+    trained: int = 0
+
+
+def device():
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def one_thread():
+    """Small networks are as fast on one thread, and the thread count changes the last bits of a result."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def seeded(make, seed):
+    """make() with torch's random state set to `seed`, and the state restored: a network with known weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
+def fit(model, loss, data, *, epochs, batch=64, lr=1e-3, weight_decay=0.0, seed=0, validate=None, patience=None):
+    """Train the free parameters of `model` with Adam; returns a History, and leaves the model in eval mode.
+
+    loss(model, *batch) gives a scalar tensor; data: tensors with one row a sample, (n, ...), on the model's device.
+    Rows are shuffled by `seed` in each epoch and cut into round(n / batch) batches of nearly equal size, so that no
+    batch is a stray single row. Dropout draws from the same seed. validate(model), a number where lower is better, is
+    asked after each epoch in eval mode; with `patience` the fit stops after that many epochs without a better
+    one. With validate the model ends with the weights of its best epoch, else with those of the last.
+    Raises ValueError for rows that do not match or nothing to train, FloatingPointError when the loss is not finite.
+    """
+    sizes = [len(part) for part in data]
+    if len(set(sizes)) != 1 or not sizes[0]:
+        raise ValueError(f"data: expected tensors with one equal number of rows, got {sizes} rows")
+    if not (epochs >= 1 and batch >= 1):
+        raise ValueError(f"epochs and batch must be >= 1, got {epochs} and {batch}")
+    if patience is not None and validate is None:
+        raise ValueError("patience: nothing to wait for without validate")
+    free = [p for p in model.parameters() if p.requires_grad]
+    if not free:
+        raise ValueError("model: every parameter is frozen, there is nothing to train")
+    optimizer = torch.optim.Adam(free, lr=lr, weight_decay=weight_decay, fused=True)
+    order = torch.Generator().manual_seed(seed)
+    history, best = History(trained=sum(p.numel() for p in free)), None
+    cuts = max(1, round(sizes[0] / batch))
+    start = time.perf_counter()
+    with one_thread(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for epoch in range(1, epochs + 1):
+            model.train()
+            rows = torch.randperm(sizes[0], generator=order).to(data[0].device)
+            # One gather an epoch: the batches are views of it.
+            shuffled = [part.index_select(0, rows).tensor_split(cuts) for part in data]
+            total = torch.zeros((), device=data[0].device)
+            for parts in zip(*shuffled, strict=True):
+                optimizer.zero_grad()
+                value = loss(model, *parts)
+                value.backward()
+                optimizer.step()
+                total += value.detach() * len(parts[0])  # no .item(): a GPU would wait for it
+            history.loss.append(total.item() / sizes[0])
+            if not torch.isfinite(total):
+                raise FloatingPointError(f"the loss is {history.loss[-1]} in epoch {epoch} of {epochs}")
+            history.epoch = epoch
+            if validate is None:
+                continue
+            model.eval()
+            with torch.no_grad():
+                history.validation.append(float(validate(model)))
+            if best is None or history.validation[-1] < best[0]:
+                best = history.validation[-1], epoch, copy.deepcopy(model.state_dict())
+            elif patience is not None and epoch - best[1] >= patience:
+                break
+        if best is not None:
+            history.epoch = best[1]
+            model.load_state_dict(best[2])
+    model.eval()
+    history.seconds = time.perf_counter() - start
+    return history
+
+
+def predict(model, x, batch=1024):
+    """model(x) in eval mode and without gradients, in batches: a CPU tensor (n, ...)."""
+    model.eval()
+    with torch.no_grad(), one_thread():
+        return torch.cat([model(part) for part in x.split(batch)]).cpu()
+
+
+def with_target_statistics(model, x, batch=256):
+    """A copy of the model whose batch-norm layers hold the mean and variance of x (n, ...): no label, no gradient.
+
+    The control that every domain adaptation needs, for it can be half of the gain. The statistics are plain means
+    over batches of nearly equal size. First explained in notebooks/02_adaploc, section 5.
+    """
+    model = copy.deepcopy(model).train()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Dropout):
+            layer.eval()
+        elif isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+            layer.reset_running_stats()
+            layer.momentum = None  # the plain mean over the batches
+    with torch.no_grad(), one_thread():
+        for part in x.tensor_split(max(1, round(len(x) / batch))):
+            model(part)
+    return model.eval()
+
+
+def repeat(run, seeds, jobs=None, label="repeats"):
+    """[run(seed) for seed in seeds], by processes of one thread each, with a progress bar.
+
+    run: any function of a notebook; what it uses is sent along. jobs: processes (default: the cores that
+    OMP_NUM_THREADS leaves to this one; 1 with a GPU). The results do not depend on jobs.
+    """
+    from tqdm import tqdm
+
+    seeds = list(seeds)
+    if jobs is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        jobs = 1 if torch.cuda.is_available() else min(cores, int(os.environ.get("OMP_NUM_THREADS", cores)))
+    jobs = min(jobs, len(seeds))
+    if jobs <= 1:
+        return [_alone(run, seed) for seed in tqdm(seeds, desc=label, leave=False)]
+    from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky import get_reusable_executor
+
+    try:
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            found = Parallel(n_jobs=jobs, return_as="generator")(delayed(_alone)(run, seed) for seed in seeds)
+            return list(tqdm(found, total=len(seeds), desc=label, leave=False))
+    finally:
+        get_reusable_executor().shutdown(wait=True)  # no process is left when a notebook ends
+
+
+def _alone(run, seed):
+    with one_thread():
+        return run(seed)
