@@ -138,7 +138,7 @@ def judge(value, measure, interval=None):
 
 def met_by_trivial(value, measure):
     """Does the trivial answer meet the criterion of a measure too? False where the criterion asks for a bad value."""
-    asks = {"<=": "lower", ">=": "higher"}.get(measure["holds"][:2])
+    asks = {"<=": "lower", ">=": "higher"}.get(measure["holds"][:2], measure["better"])  # a range asks for neither
     return value is not None and asks == measure["better"] and satisfies(value, measure["holds"])
 
 

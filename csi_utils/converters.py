@@ -15,9 +15,6 @@ from xml.etree import ElementTree
 import numpy as np
 
 from csi_utils import captures
-from csi_utils.own_data import OWN, own_npz
-
-__all__ = ["OWN", "own_npz"]  # the older place of both
 
 # All that a pickled dict of arrays needs. Anything else in a pickle is code of a stranger.
 _HARMLESS = {(f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from csi_utils import converters, sources
+from csi_utils import own_data, sources
 from csi_utils.sources import DataAltered, DataUnavailable, registry
 
 # Simulated sets: name -> the module of csi_utils whose build(name, **options) makes it.
@@ -138,7 +138,7 @@ def _load_real(name) -> Dataset:
 def _load_own(path) -> Dataset:
     if not path.is_file():
         raise FileNotFoundError(f"name: there is no file {path} (looked for at {path.absolute()})")
-    arrays, axes = converters.own_npz(path)
+    arrays, axes = own_data.own_npz(path)
     groups = tuple(key for key in ("session", "recording", "point") if key in arrays)
     card = {"title": "your own data", "task": "", "hardware": "", "licence": "yours to state",
             "redistribution": "yours to decide", "citation": "", "upstream": {},

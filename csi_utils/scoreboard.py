@@ -1,6 +1,7 @@
 """The words and tables in which a claim's record is shown: notebook, terminal and report say the same."""
 
 import html
+from collections import Counter
 
 EVIDENCE = {
     "paper": "",
@@ -87,22 +88,34 @@ def text_table(records):
 
 
 def markdown_table(ledgers, profile):
-    """The scoreboard of README.md: one row a measure that has a band for the profile, from claims.toml alone."""
+    """The scoreboard of README.md, from claims.toml alone: a folded table a notebook, one row a measure with a band."""
+    parts = []
+    for ledger in sorted(ledgers.values(), key=lambda ledger: ledger["notebook"]):
+        rows = [row for mid, measure in ledger["measures"].items()
+                if (row := _markdown_row(ledger, mid, measure, profile))]
+        if not rows:
+            continue
+        count = Counter(verdict for _, verdict in rows)
+        summary = ", ".join(f"{SYMBOLS[verdict]} {count[verdict]}" for verdict in SYMBOLS if count[verdict])
+        head = ("| claim | paper says | we measure | ours (band) | data | verdict |", "|---|---|---|---|---|---|")
+        parts.append("\n".join([f"<details><summary><code>{ledger['notebook']}</code>: {ledger['title']}: {summary}"
+                                "</summary>", "", *head, *(text for text, _ in rows), "", "</details>"]))
+    return "\n\n".join(parts)
+
+
+def _markdown_row(ledger, mid, measure, profile):
+    """(table row, verdict), or None without a band."""
     from .claims import claim_of, judge, met_by_trivial
 
-    rows = ["| claim | paper says | we measure | ours (band) | data | verdict |", "|---|---|---|---|---|---|"]
-    for ledger in ledgers.values():
-        for mid, measure in ledger["measures"].items():
-            claim, band = ledger["claims"][claim_of(mid)], measure["bands"].get(profile)
-            if band is None:
-                continue
-            source = f" ({EVIDENCE[claim['evidence']]})" if EVIDENCE[claim["evidence"]] else ""
-            paper = f": {number(claim['value'], claim['unit'])}{source}" if "value" in claim else ""
-            spread = 2.26 * band["sd"] / len(band["values"]) ** 0.5  # 95 % interval of the mean over ten seeds
-            trivial = band["controls"].get("trivial", [])
-            row = {"verdict": judge(band["mean"], measure, spread),
-                   "trivial_holds": met_by_trivial(sum(trivial) / len(trivial) if trivial else None, measure)}
-            ours = f"{number(band['mean'], measure['unit'])} ({band['low']:.3g} to {band['high']:.3g})"
-            rows.append(f"| {mid} | {claim['says']}{paper} | {measure['what']} | {ours} | {measure['dataset']} | "
-                        f"{verdict_text(row)} |")
-    return "\n".join(rows)
+    claim, band = ledger["claims"][claim_of(mid)], measure["bands"].get(profile)
+    if band is None:
+        return None
+    source = f" ({EVIDENCE[claim['evidence']]})" if EVIDENCE[claim["evidence"]] else ""
+    paper = f": {number(claim['value'], claim['unit'])}{source}" if "value" in claim else ""
+    spread = 2.26 * band["sd"] / len(band["values"]) ** 0.5  # 95 % interval of the mean over ten seeds
+    trivial = band["controls"].get("trivial", [])
+    row = {"verdict": judge(band["mean"], measure, spread),
+           "trivial_holds": met_by_trivial(sum(trivial) / len(trivial) if trivial else None, measure)}
+    ours = f"{number(band['mean'], measure['unit'])} ({band['low']:.3g} to {band['high']:.3g})"
+    return (f"| {mid} | {claim['says']}{paper} | {measure['what']} | {ours} | {measure['dataset']} | "
+            f"{verdict_text(row)} |", row["verdict"])

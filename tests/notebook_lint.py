@@ -1,6 +1,8 @@
 """The structure that every notebook of the collection keeps: `lint(nb)` gives what is wrong, a sentence each."""
 
 import ast
+import base64
+import binascii
 import functools
 import re
 
@@ -55,6 +57,21 @@ def _whole(nb):
         yield "no ledger is opened"
     if sum("main-figure" in checks.tags(cell) for cell in nb.cells) > 1:
         yield "more than one cell is tagged main-figure"
+    for name, content in drawings(nb).items():
+        if not content:
+            yield f"the attachment {name} is not base64: JupyterLab shows a broken picture"
+
+
+def drawings(nb):
+    """name -> bytes of every attached picture; empty where it is not the base64 that Jupyter expects."""
+    found = {}
+    for cell in nb.cells:
+        for name, bundle in cell.get("attachments", {}).items():
+            try:
+                found[name] = base64.b64decode(next(iter(bundle.values())), validate=True)
+            except (binascii.Error, ValueError):
+                found[name] = b""
+    return found
 
 
 def _headings(nb):

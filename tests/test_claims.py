@@ -338,3 +338,5 @@ def test_the_trivial_answer_is_marked_only_where_the_criterion_asks_for_a_good_v
     assert not claims.met_by_trivial(1.40, {"holds": "<= 1.39", "better": "lower"})
     assert not claims.met_by_trivial(7.0, {"holds": "<= 75", "better": "higher"})  # asks for a bad accuracy
     assert not claims.met_by_trivial(None, {"holds": "<= 1.39", "better": "lower"})
+    assert claims.met_by_trivial(50.0, {"holds": "46..56", "better": "higher"})
+    assert not claims.met_by_trivial(60.0, {"holds": "46..56", "better": "higher"})

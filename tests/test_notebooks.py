@@ -150,6 +150,7 @@ def drop(text):
     (swap(', "full": {"n": 3, "k": 3.5}', ""), "SIZES is not a literal"),
     (swap('"n": 1, "k"', '"n": len(x), "k"'), "SIZES is not a literal"),
     (swap("SIZES", "COSTS"), "SIZES is set 0 times"),
+    (put("attachments", {"a.svg": {"image/svg+xml": "<svg/>"}}, where="## 2."), "a.svg is not base64"),
 ])
 def test_each_rule_fires(change, message):
     nb = good()
