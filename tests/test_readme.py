@@ -3,6 +3,9 @@
 import pathlib
 import re
 
+import nbformat
+from notebook_lint import drawings
+
 from csi_utils import claims, scoreboard
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -26,3 +29,10 @@ def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^ +make (\w+)", README, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_every_notebook_has_its_picture_here_and_it_is_the_notebooks_own():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        picture = ROOT / "docs" / f"{path.stem}.svg"
+        assert picture.read_bytes() in drawings(nbformat.read(path, as_version=4)).values(), path.stem
+        assert f"](docs/{path.stem}.svg)" in README, path.stem
