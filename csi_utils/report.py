@@ -33,13 +33,15 @@ body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; m
 h1 { line-height: 1.2 } h2 { margin-top: 2.5rem } a { color: #0b4f8a }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .5rem 0 }
 th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid #ccc }
-td { font-size: .9rem } td.nowrap { white-space: nowrap } small, .small { font-size: .85rem; color: #444 }
+td { font-size: .9rem } td.nowrap { white-space: nowrap }
+td.id { min-width: 6rem; max-width: 8rem; overflow-wrap: anywhere } td.says { min-width: 10rem } small, .small { font-size: .85rem; color: #444 }
 img { max-width: 100%; height: auto; border: 1px solid #ddd } figure { margin: 1rem 0 } svg { display: block }
 .failed { border-left: .4rem solid #a33b00; padding: .5rem 1rem; background: #fbf1ec }
 @media (max-width: 52rem) {
   thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden }
   tr { display: block; border-bottom: 2px solid #888; padding: .5rem 0 }
-  td, td.nowrap { display: block; border: 0; padding: .1rem 0; white-space: normal }
+  td, td.nowrap, td.id, td.says { display: block; border: 0; padding: .1rem 0; white-space: normal;
+                                   max-width: none }
   td::before { content: attr(data-label) ": "; font-weight: 600 }
 }
 </style></head><body>
@@ -51,7 +53,8 @@ img { max-width: 100%; height: auto; border: 1px solid #ddd } figure { margin: 1
 paper's number where there is one (tick).</caption>
 <thead><tr>{% for name in columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in rows %}<tr>{% for name, cell in row %}
-<td data-label="{{ name }}"{{ ' class="nowrap"' | safe if name in ('claim', 'ours') }}>{{ cell }}</td>
+<td data-label="{{ name }}"
+ class="{{ {'claim': 'id', 'what it says': 'says', 'ours': 'nowrap'}.get(name, '') }}">{{ cell }}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody></table>
 {% else %}<p>No claim was recorded.</p>{% endif %}
