@@ -34,7 +34,8 @@ h1 { line-height: 1.2 } h2 { margin-top: 2.5rem } a { color: #0b4f8a }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .5rem 0 }
 th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid #ccc }
 td { font-size: .9rem } td.nowrap { white-space: nowrap }
-td.id { min-width: 6rem; max-width: 8rem; overflow-wrap: anywhere } td.says { min-width: 10rem } small, .small { font-size: .85rem; color: #444 }
+td.id { min-width: 6rem; max-width: 8rem; overflow-wrap: anywhere } td.says { min-width: 10rem }
+small, .small { font-size: .85rem; color: #444 }
 img { max-width: 100%; height: auto; border: 1px solid #ddd } figure { margin: 1rem 0 } svg { display: block }
 .failed { border-left: .4rem solid #a33b00; padding: .5rem 1rem; background: #fbf1ec }
 @media (max-width: 52rem) {
