@@ -30,7 +30,8 @@ from .scene import (
 )
 
 __all__ = ["FACES", "SUBCARRIERS", "SUBCARRIER_SPACING", "Link", "Paths", "Person", "Plate", "Room", "Scatterer",
-           "SPEED_OF_LIGHT", "Wall", "Window", "edge", "frequencies", "paths", "simulate", "strip"]
+           "SPEED_OF_LIGHT", "Wall", "Window", "edge", "frequencies", "paths", "scatter", "simulate",
+           "strip"]
 
 CHUNK = 256  # packets at a time: the work arrays of one chunk stay in the cache
 NEAREST = 0.3  # m; a body is not closer to an antenna than its own radius
@@ -220,7 +221,7 @@ def simulate(room, link, f, bodies=(), order=2):
         for a, b in ((point, tx[None]), (rx[:, None], point)):
             a, b = np.broadcast_to(a, pair), np.broadcast_to(b, pair)
             legs.append(_leg(len(gain), a, b, np.zeros((*pair[:2], 2), int), size))
-        gain.append(_scatter(item, item.xyz, tx, rx, f)[..., 0].transpose(2, 0, 1))
+        gain.append(scatter(item, item.xyz, tx, rx, f)[..., 0].transpose(2, 0, 1))
     # (rx*tx, path, K) and (leg, rx*tx): antenna pairs are looped over by the matrix product
     gain = np.array(gain).reshape(len(gain), len(f), -1).transpose(2, 0, 1).astype(np.complex64)
     cutter = _Cutter(legs, len(gain[0]), size[2], SPEED_OF_LIGHT / f.mean())
@@ -233,7 +234,7 @@ def simulate(room, link, f, bodies=(), order=2):
         h = (cut @ gain).reshape(*pair[:2], -1, len(f)).transpose(2, 3, 0, 1)
         for body in bodies:
             xyz = body.xyz if len(body.xyz) == 1 else body.xyz[rows]
-            h = h + _scatter(body, xyz, tx, rx, f).transpose(3, 2, 0, 1)
+            h = h + scatter(body, xyz, tx, rx, f).transpose(3, 2, 0, 1)
         out[rows] = h
     return out
 
@@ -299,8 +300,11 @@ class _Cutter:
         return np.maximum(body.width * np.abs(self.across @ edge_on), 1e-3)[:, None].astype(np.float32) / 2
 
 
-def _scatter(body, xyz, tx, rx, f):
-    """Field that a body at xyz (n, 3) scatters from every tx to every rx: (rx, tx, K, n) complex64 (Eq. 8)."""
+def scatter(body, xyz, tx, rx, f):
+    """Field that a body scatters from every tx to every rx, (rx, tx, K, n) complex64 (Eq. 8 of the physics card).
+
+    body: Person, Plate or Scatterer; xyz: (n, 3) where it is, m; tx, rx: antennas (n_tx, 3), (n_rx, 3), m; f: (K,) Hz.
+    """
     out = []
     for antennas in (rx, tx):
         distance = np.maximum(np.linalg.norm(antennas[:, None] - xyz, axis=-1), NEAREST)

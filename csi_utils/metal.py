@@ -98,7 +98,7 @@ def lane_channel(f, bodies=(), order=ORDER):
     if not bodies:
         return h
     antennas = LANE.antennas()
-    echo = sum(channel._scatter(body, body.xyz, *antennas, f).transpose(3, 2, 0, 1) for body in bodies)
+    echo = sum(channel.scatter(body, body.xyz, *antennas, f).transpose(3, 2, 0, 1) for body in bodies)
     return h + (_direct(tuple(f)) + echo - channel.simulate(HALL, LANE, f, bodies, 0))
 
 

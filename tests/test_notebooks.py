@@ -166,7 +166,7 @@ def test_each_rule_fires(change, message):
 
 @pytest.mark.parametrize("harmless", [
     "warnings.filterwarnings('ignore', category=FutureWarning)", "warnings.simplefilter('ignore', FutureWarning)",
-    "x = 7 % 5", "a = 'https://example.org/home/x'", "try:\n    x = 1\nexcept ValueError:\n    pass", "x = y/tmp/z",
+    "x = 7 % 5", "a = 'https://example.org/home/x'", "try:\n    x = 1\nexcept ValueError:\n    pass", "x = y/var/z",
 ])
 def test_what_is_fine_is_not_told(harmless):
     nb = good()
