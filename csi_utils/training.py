@@ -110,6 +110,31 @@ def fit(model, loss, data, *, epochs, batch=64, lr=1e-3, weight_decay=0.0, seed=
     return history
 
 
+def batches(sizes, batch, steps, seed):
+    """Yield `steps` tuples of row numbers, one int64 tensor (batch,) for each of `sizes`: batches from several domains.
+
+    Each side is shuffled by its own stream of `seed` and, when fewer than `batch` rows are left, shuffled anew, so
+    that a small domain is seen more often than a large one. A side with fewer rows than `batch` gives all its rows.
+    Raises ValueError for an empty side or a batch or steps below 1. First explained in notebooks/04, section 5.
+    """
+    if not all(size >= 1 for size in sizes) or not sizes:
+        raise ValueError(f"sizes: every side needs a row or more, got {list(sizes)}")
+    if not (batch >= 1 and steps >= 1):
+        raise ValueError(f"batch and steps must be >= 1, got {batch} and {steps}")
+
+    def rows(size, stream):
+        order, used = torch.randperm(size, generator=stream), 0
+        while True:
+            if used + min(batch, size) > size:
+                order, used = torch.randperm(size, generator=stream), 0
+            yield order[used:used + batch]
+            used += batch
+
+    sides = [rows(size, torch.Generator().manual_seed(seed + 7919 * k)) for k, size in enumerate(sizes)]
+    for _ in range(steps):
+        yield tuple(next(side) for side in sides)
+
+
 def predict(model, x, batch=1024):
     """model(x) in eval mode and without gradients, in batches: a CPU tensor (n, ...)."""
     model.eval()

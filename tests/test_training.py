@@ -131,3 +131,20 @@ def test_target_statistics_are_those_of_the_target_and_nothing_else_changes():
     torch.testing.assert_close(adapted[1].running_var, torch.stack([h.var(0) for h in hidden.split(40)]).mean(0))
     torch.testing.assert_close(adapted[0].weight, before["0.weight"])
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items()) and not adapted.training
+
+
+def test_batches_shuffle_each_side_anew_and_do_not_repeat_a_row_before_it_is_used_up():
+    found = list(training.batches((10, 3), 4, 5, seed=1))
+    assert [(len(a), len(b)) for a, b in found] == [(4, 3)] * 5
+    first = [torch.cat([found[k][0], found[k + 1][0]]) for k in (0, 2)]  # 8 of 10 rows, then a new order
+    assert all(len(set(rows.tolist())) == 8 for rows in first)
+    assert not torch.equal(*first)
+    assert all(sorted(b.tolist()) == [0, 1, 2] for _, b in found)
+    again = list(training.batches((10, 3), 4, 5, seed=1))
+    assert all(torch.equal(a, b) for x, y in zip(found, again, strict=True) for a, b in zip(x, y, strict=True))
+
+
+@pytest.mark.parametrize(("sizes", "batch", "steps"), [((), 4, 1), ((5, 0), 4, 1), ((5,), 0, 1), ((5,), 4, 0)])
+def test_batches_refuse_empty_sides(sizes, batch, steps):
+    with pytest.raises(ValueError, match="got"):
+        next(training.batches(sizes, batch, steps, 0))
