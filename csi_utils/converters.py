@@ -4,6 +4,7 @@ Each function reads what the public repository holds, returns a dict of arrays, 
 names the file when it is not what it should be. `datasets` compares the result with the registered digest.
 """
 
+import gzip
 import io
 import pickle
 import re
@@ -276,3 +277,87 @@ def presence_motion(paths) -> dict:
     return {"csi_int8": np.concatenate(csi), "rec": np.concatenate(rec), "rec_label": np.array(label),
             "rec_chip": np.array(chip), "rec_time": np.array(time), "rec_duration_ms": np.array(duration, np.float32),
             "rec_gain_locked": np.array(locked), "rec_file": np.array(name)}
+
+
+def read_idx(path) -> np.ndarray:
+    """The uint8 array of an idx file, as MNIST is published; gzip is undone. Raises ValueError naming the file."""
+    try:
+        content = Path(path).read_bytes()
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        if content[:3] != b"\0\0\x08" or content[3] == 0:
+            raise ValueError("not an idx file of unsigned bytes")
+        shape = np.frombuffer(content, ">u4", content[3], 4).astype(int)
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape)
+    except (ValueError, IndexError, EOFError, gzip.BadGzipFile, zlib.error) as problem:
+        raise ValueError(f"{path}: no idx file, or one that is cut: {problem}") from problem
+
+
+def mnist(paths) -> dict:
+    """mnist from its four idx files: training images and labels, test images and labels. Arrays as in the registry."""
+    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), map(read_idx, paths), strict=True))
+    for x, y, path in (("x_train", "y_train", paths[0]), ("x_test", "y_test", paths[2])):
+        if arrays[x].shape != (len(arrays[y]), 28, 28) or arrays[y].ndim != 1:
+            raise ValueError(f"{path}: expected images (n, 28, 28) with n labels, found {arrays[x].shape} and labels "
+                             f"{arrays[y].shape}")
+    return arrays
+
+
+def usps(paths) -> dict:
+    """usps from its HDF5 file (the only entry of `paths`), which needs h5py. Arrays as in the registry.
+
+    The file holds grey values 0..1 as float32, all multiples of 1/2000; they are kept as whole numbers.
+    """
+    try:
+        import h5py
+    except ImportError as problem:
+        raise ImportError("usps is published as an HDF5 file, which needs h5py: pip install h5py") from problem
+    arrays = {}
+    try:
+        with h5py.File(paths[0], "r") as file:
+            for part in ("train", "test"):
+                x, y = file[part]["data"][:], file[part]["target"][:]
+                if x.shape != (len(y), 256) or not 0 <= x.min() <= x.max() <= 1:
+                    raise ValueError(f"expected data (n, 256) in 0..1, found {x.shape} in {x.min()}..{x.max()}")
+                arrays[f"x_{part}"] = np.round(2000 * x.astype(float)).astype(np.uint16).reshape(-1, 16, 16)
+                arrays[f"y_{part}"] = y.astype(np.uint8)
+    except (OSError, KeyError, AttributeError, ValueError) as problem:
+        raise ValueError(f"{paths[0]}: not the HDF5 file of USPS: {problem}") from problem
+    return arrays
+
+
+def office_caltech_surf(paths) -> dict:
+    """office-caltech-surf from its four .mat files: caltech, amazon, webcam, dslr. Arrays as in the registry."""
+    from scipy.io import loadmat
+
+    arrays = {}
+    for domain, path in zip(("caltech", "amazon", "webcam", "dslr"), paths, strict=True):
+        try:
+            file = loadmat(path)
+            x, y = file["fts"], file["labels"].ravel()
+        except Exception as problem:  # scipy's reader raises many kinds for a file that is cut or foreign
+            raise ValueError(f"{path}: no MATLAB file with fts and labels: {problem}") from problem
+        if x.shape != (len(y), 800) or (x != np.round(x)).any() or x.min() < 0:
+            raise ValueError(f"{path}: expected counts (n, 800) with n labels, found {x.shape} and {y.shape}")
+        arrays[f"x_{domain}"], arrays[f"y_{domain}"] = x.astype(np.uint16), y.astype(np.uint8)
+    return arrays
+
+
+def mnist_m(mnist, patches) -> dict:
+    """mnist-m from the arrays of mnist and mnist-m-patches. Arrays as in the registry.
+
+    Each digit is laid over a crop of 28 x 28 of a photo patch: |crop - digit| in each colour. Training digits get
+    patches with is_test 0, test digits those with is_test 1; patch and place are drawn evenly, seed 0 for both parts.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(patches["patches"], (28, 28), (1, 2)).transpose(0, 1, 2, 4, 5, 3)
+    arrays = {}
+    for number, part in enumerate(("train", "test")):
+        rng, digits = np.random.default_rng([0, number]), mnist[f"x_{part}"]
+        patch = rng.choice(np.flatnonzero(patches["is_test"] == number), len(digits)).astype(np.uint16)
+        corner = rng.integers(0, windows.shape[1:3], (len(digits), 2)).astype(np.uint8)
+        x = np.empty((*digits.shape, 3), np.uint8)
+        for start in range(0, len(x), 4096):
+            rows = slice(start, start + 4096)
+            crop, digit = windows[patch[rows], corner[rows, 0], corner[rows, 1]], digits[rows, :, :, None]
+            x[rows] = np.maximum(crop, digit) - np.minimum(crop, digit)
+        arrays |= {f"x_{part}": x, f"y_{part}": mnist[f"y_{part}"], f"patch_{part}": patch, f"corner_{part}": corner}
+    return arrays

@@ -1,4 +1,4 @@
-"""Data sets by name: simulated, real, or a person's own file, each with named axes, groups and a card.
+"""Data sets by name: simulated, packaged, real, or a person's own file, each with named axes, groups and a card.
 
     ds = datasets.load("dfl-4env")
     ds["amp"], ds.axes["amp"], ds.groups, ds.card["licence"]
@@ -20,8 +20,11 @@ import numpy as np
 from csi_utils import own_data, sources
 from csi_utils.sources import DataAltered, DataUnavailable, registry
 
-# Simulated sets: name -> the module of csi_utils whose build(name, **options) makes it.
-SIMULATED = {"sim-lab": "simulated", "sim-meeting": "simulated", "sim-metal": "metal", "sim-activities": "activities"}
+# Sets that are always there: name -> the module of csi_utils whose build(name, **options) makes it, source, licence.
+_SIMULATED = ("simulated", "MIT, as this project")
+EMBEDDED = {"sim-lab": ("simulated", *_SIMULATED), "sim-meeting": ("simulated", *_SIMULATED),
+            "sim-metal": ("metal", *_SIMULATED), "sim-activities": ("activities", *_SIMULATED),
+            "digits-embedded": ("digits", "embedded", "BSD-3-Clause packages")}
 SOURCES = ("embedded", "real", "auto")
 
 
@@ -33,7 +36,7 @@ class Dataset:
     """
 
     name: str
-    source: str  # "simulated" | "real" | "own"
+    source: str  # "simulated" | "embedded" (real, from a package) | "real" | "made" (from real sets) | "own"
     origin: str  # where it came from, for printing
     arrays: dict  # array name -> ndarray
     axes: dict  # array name -> tuple of axis names
@@ -86,9 +89,9 @@ class Dataset:
 
 
 def load(name: str, **options) -> Dataset:
-    """The data set `name`: "sim-lab", "sim-meeting", a real set of the registry, or your own .npz file.
+    """The data set `name`: one of EMBEDDED ("sim-lab", ...), a real set of the registry, or your own .npz file.
 
-    `options` go to the `build` of a simulated set's module (SIMULATED); anything else refuses them (TypeError).
+    `options` go to the `build` of an embedded set's module (EMBEDDED); anything else refuses them (TypeError).
     Raises ValueError for an unknown name, DataUnavailable when real data cannot be had, DataAltered when they are
     not the registered ones.
 
@@ -101,13 +104,14 @@ def load(name: str, **options) -> Dataset:
     """
     name = os.fspath(name)
     own = name.endswith(".npz") or "/" in name or os.sep in name
-    if name in SIMULATED:
-        module = importlib.import_module(f"csi_utils.{SIMULATED[name]}")
-        return Dataset(name=name, source="simulated", origin="simulated", **module.build(name, **options))
+    if name in EMBEDDED:
+        module, source, _ = EMBEDDED[name]
+        build = importlib.import_module(f"csi_utils.{module}").build
+        return Dataset(**{"name": name, "source": source, "origin": source} | build(name, **options))
     if not own:
-        _entry(name, SIMULATED)
+        _entry(name, EMBEDDED)
     if options:
-        raise TypeError(f"options: {name!r} takes none, got {sorted(options)}; only {', '.join(SIMULATED)} do")
+        raise TypeError(f"options: {name!r} takes none, got {sorted(options)}; only {', '.join(EMBEDDED)} do")
     return _load_own(Path(name).expanduser()) if own else _load_real(name)
 
 
@@ -122,15 +126,21 @@ def _entry(name, also=()):
 
 def _load_real(name) -> Dataset:
     entry = _entry(name)
-    here = sources.places(name)
-    path, place = here[0] if here else (sources.fetch(name), "cache")
-    arrays = sources.read(name, path, place)
-    upstream = entry["upstream"]
     kept = ("title", "task", "hardware", "licence", "redistribution", "citation", "caveats")
     card = {key: entry[key] for key in kept}
-    card["upstream"] = {"repository": upstream["repository"], "commit": upstream["commit"], "url": upstream["base"],
-                        "path": ", ".join(file["path"] for file in upstream["files"])}
-    return Dataset(name=name, source="real", origin=f"{place}: {path}", arrays=arrays,
+    if "made_from" in entry:
+        parts = [_load_real(part) for part in entry["made_from"]]
+        arrays = sources.make(name, [part.arrays for part in parts])
+        source, origin = "made", "; ".join(f"{part.name}, {part.origin}" for part in parts)
+        card["upstream"] = {part.name: part.card["upstream"] for part in parts}
+    else:
+        here = sources.places(name)
+        path, place = here[0] if here else (sources.fetch(name), "cache")
+        arrays = sources.read(name, path, place)
+        source, origin, upstream = "real", f"{place}: {path}", entry["upstream"]
+        card["upstream"] = {"repository": upstream["repository"], "commit": upstream["commit"], "url": upstream["base"],
+                            "path": ", ".join(file["path"] for file in upstream["files"])}
+    return Dataset(name=name, source=source, origin=origin, arrays=arrays,
                    axes={key: tuple(entry["axes"][key]) for key in arrays}, groups=tuple(entry["groups"]),
                    honest_split=entry["honest_split"], card=card)
 
@@ -228,32 +238,37 @@ def command(args: list[str]) -> int:
             if parsed.action == "fetch":
                 print(f"{name}: {fetch(name)}")
                 continue
-            here = sources.places(name)
-            for path, place in here:
-                bad += _verify(name, path, place)
-            if not here:
-                print(f"{name}: not on this machine")
+            bad += _verify(name)
         except (OSError, ValueError) as problem:
             print(problem, file=sys.stderr)
             bad += 1
     return 1 if bad else 0
 
 
-def _verify(name, path, place) -> int:
-    try:
-        sources.read(name, path, place)
-    except DataAltered as problem:
-        print(f"BAD  {problem}")
-        return 1
-    print(f"good {name}: {place}: {path}")
-    return 0
+def _verify(name) -> int:
+    """Check every copy of `name` on this machine, and say so; returns how many are bad."""
+    made_from, bad = registry()[name].get("made_from"), 0
+    here = [(place, path, sources.read, (name, path, place)) for path, place in sources.places(name)]
+    if made_from and all(sources.places(part) for part in made_from):
+        here = [("made on load from", ", ".join(made_from), _load_real, (name,))]
+    for place, where, check, given in here:
+        try:
+            check(*given)
+            print(f"good {name}: {place}: {where}")
+        except DataAltered as problem:
+            print(f"BAD  {problem}")
+            bad += 1
+    if not here:
+        print(f"{name}: not on this machine")
+    return bad
 
 
 def _list() -> int:
     rows = [("name", "source", "MB", "licence", "found")]
-    rows += [(name, "simulated", "-", "MIT, as this project", "made on load") for name in SIMULATED]
+    rows += [(name, source, "-", licence, "made on load") for name, (_, source, licence) in EMBEDDED.items()]
     for name, entry in registry().items():
-        rows.append((name, "real", f"{entry['bytes'] / 1e6:.1f}", entry["licence"], sources.available(name)[1]))
+        kind, size = ("made", "-") if "made_from" in entry else ("real", f"{entry['bytes'] / 1e6:.1f}")
+        rows.append((name, kind, size, entry["licence"], sources.available(name)[1]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -8,6 +8,8 @@
 4. The public source at a pinned commit: converted (csi_utils.converters) into the cache; equal content. A set
    whose entry says `mirror_only` has no converter and ends at 3.
 
+A set whose entry says `made_from` has no file: it is computed from other sets on load, to equal content.
+
 CSI_DATA_OFFLINE=1 forbids every connection.
 """
 
@@ -95,6 +97,17 @@ def read(name: str, path: Path, place: str, address=None) -> dict:
                       f"found {stat.st_size} bytes, sha256 {found}. {cure}")
 
 
+def make(name: str, parts: list) -> dict:
+    """The arrays of a set that is made from others; parts: theirs, in the order of `made_from`. Raises DataAltered."""
+    entry = registry()[name]
+    arrays = getattr(converters, entry["converter"])(*parts)
+    if (found := content_digest(arrays)) != entry["content"]:
+        raise DataAltered(f"{name}: what was made from {', '.join(entry['made_from'])} is not the registered set and "
+                          f"is not used: expected content {entry['content']}, found {found}. Another NumPy may draw "
+                          "other random numbers: use the versions of constraints.txt.")
+    return arrays
+
+
 def mirror():
     """CSI_DATA_MIRROR as a Path (directory), a str (http URL) or None. A relative directory is looked for from
     the working directory, then from the checkout, because a notebook's working directory is its own folder."""
@@ -125,6 +138,8 @@ def cached(name: str) -> Path:
 def places(name: str) -> list:
     """[(path, "mirror" | "cache")] of the files that are on this machine, not yet checked, the first to use first."""
     folder, found = mirror(), []
+    if "made_from" in registry()[name]:
+        return []
     if isinstance(folder, Path):
         found = [(folder / registry()[name]["file"], "mirror")]
     return [(path, place) for path, place in [*found, (cached(name), "cache")] if path.is_file()]
@@ -174,9 +189,11 @@ def _ask(url) -> str:
 
 
 def _mirror_only(name) -> list:
-    """The reason why the public source does not help, as a list of none or one."""
-    reason = registry()[name].get("mirror_only")
-    return [f"it comes from a mirror only ({reason})"] if reason else []
+    """The reasons why the public source does not help, as a list; of a set made from others, theirs."""
+    entry = registry()[name]
+    if "made_from" in entry:
+        return [f"{part}: {reason}" for part in entry["made_from"] for reason in _mirror_only(part)]
+    return [f"it comes from a mirror only ({entry['mirror_only']})"] if "mirror_only" in entry else []
 
 
 def how(name: str) -> str:
@@ -189,6 +206,9 @@ def available(name: str):
 
     Present is not verified; `read` does that.
     """
+    if made_from := registry()[name].get("made_from"):
+        missing = [f"{part}: {why}" for part in made_from for here, why in [available(part)] if not here]
+        return not missing, "; ".join(missing) or f"made on load from {', '.join(made_from)}"
     if here := places(name):
         return True, f"{here[0][1]}: {here[0][0]}"
     why = _mirror_only(name)
@@ -202,8 +222,11 @@ def available(name: str):
 def fetch(name: str) -> Path:
     """Put a verified copy of `name` into the cache and return its path; a good one that is there is kept.
 
-    A bad one is replaced, but only by a verified one. Raises DataUnavailable, DataAltered.
+    A bad one is replaced, but only by a verified one. Of a set made from others these are fetched; returns the
+    cache. Raises DataUnavailable, DataAltered.
     """
+    if made_from := registry()[name].get("made_from"):
+        return [fetch(part) for part in made_from][0].parent
     target, problems = cached(name), []
     if target.is_file():
         try:
@@ -225,7 +248,7 @@ def fetch(name: str) -> Path:
                 read(name, file, place, address)
                 os.replace(file, target)
             return target
-        except OSError as problem:
+        except (OSError, ImportError) as problem:  # ImportError: a converter that needs an optional package
             problems.append(f"{address}: {type(problem).__name__}: {problem}")
     raise DataUnavailable(f"{name}: could not be fetched: {'; '.join(_mirror_only(name) + problems)}. "
                           f"To get real data, {how(name)}.")

