@@ -14,8 +14,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CONDA_NAMES = {"pytorch": "torch"}  # where conda-forge uses another name
 
 
-def wanted():
-    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+EXTRAS = [name for name in PROJECT["optional-dependencies"] if name not in ("test", "capture")]
+
+
+def wanted(*extras):
+    lines = PROJECT["dependencies"] + [line for name in extras for line in PROJECT["optional-dependencies"][name]]
     return {r.name: str(r.specifier) for r in map(Requirement, lines)}
 
 
@@ -28,8 +31,8 @@ def test_environment_yml_has_the_dependencies_of_pyproject():
             conda[CONDA_NAMES.get(name, name)] = f">={version}" if version else ""
     assert conda.pop("python") == PROJECT["requires-python"]
     assert conda.pop("pip") == ""
-    assert conda == wanted()
-    assert {"pip": ["-e ."]} in listed
+    assert conda == wanted("test")
+    assert {"pip": [f"-e .[{','.join(EXTRAS)}]"]} in listed
 
 
 def test_the_verified_set_pins_every_dependency_within_its_range():
@@ -38,7 +41,7 @@ def test_the_verified_set_pins_every_dependency_within_its_range():
         if line and not line.startswith("#"):
             requirement = Requirement(line)
             pins[requirement.name.lower()] = next(iter(requirement.specifier)).version
-    for name, specifier in wanted().items():
+    for name, specifier in wanted("test", *EXTRAS).items():
         assert name in pins, f"constraints.txt does not pin {name}"
         assert Requirement(name + specifier).specifier.contains(pins[name]), f"{name} {pins[name]} not in {specifier}"
     assert pins["torch"].startswith("2.13.0")
