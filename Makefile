@@ -1,6 +1,10 @@
 # make run    every notebook at the standard profile, and build/report/index.html
 # make test   lint, unit tests, every notebook at the smoke profile
-# make lab    JupyterLab on the notebooks
+# make lab    JupyterLab on the notebooks, beginning with a table of contents
+# make assignments   an nbgrader course, build/course: a copy of each notebook for students, without solutions
+# make grade SUBMISSIONS=dir   grades.csv and a page of feedback for each submission, in build/course
+# make slides a deck of slides for each executed notebook, build/slides; make run comes first
+# make book   the notebooks and all texts as a static site, build/book; make run comes first
 #
 # TORCH_INDEX: address of PyTorch's own package index for your computer, as its "Get started" page shows it. On
 # Linux without a GPU the CPU index saves several GB:   make setup TORCH_INDEX=<address of the CPU index>
@@ -12,6 +16,9 @@ PROFILE ?= standard
 SOURCE ?= auto
 SEED ?= 0
 JOBS ?= 1
+SUBMISSIONS ?=
+COURSE ?= build/course
+SANDBOX ?= auto
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -23,7 +30,7 @@ CSI_DATA_MIRROR ?= $(abspath ../shared/mirror)
 export CSI_DATA_MIRROR
 endif
 
-.PHONY: run test lint setup lab strip reproduce benchmark clean
+.PHONY: run test lint setup lab assignments grade slides book strip reproduce benchmark clean
 
 run: $(READY)
 	$(PY) -m csi_utils run --profile $(PROFILE) --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
@@ -37,7 +44,23 @@ lint: $(READY)
 setup: $(READY)
 
 lab: $(READY)
-	$(VENV)/bin/jupyter lab notebooks
+	$(PY) -m csi_utils start
+	$(VENV)/bin/jupyter lab notebooks --LabApp.default_url=/lab/tree/START_HERE.md \
+		--LabApp.app_settings_dir=$(CURDIR)/docs/lab
+
+assignments: $(READY)
+	$(PY) -m csi_utils assignments --out "$(COURSE)"
+
+# SANDBOX=require refuses to grade where student code cannot be locked in.
+grade: $(READY)
+	$(if $(SUBMISSIONS),,$(error Which folder? make grade SUBMISSIONS=path/to/submissions))
+	$(PY) -m csi_utils grade "$(SUBMISSIONS)" --course "$(COURSE)" --jobs $(JOBS) --sandbox $(SANDBOX)
+
+slides: $(READY)
+	$(PY) -m csi_utils slides
+
+book: $(READY)
+	$(PY) -m csi_utils book
 
 # Take outputs and run marks out of the notebooks, as they are committed; cell ids and tags stay.
 strip: $(READY)
@@ -56,5 +79,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, and $(PYTHON) is {v[0]}.{v[1]}. Try: make $(MAKECMDGOALS) PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(if $(TORCH_INDEX),$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt --index-url $(TORCH_INDEX) torch)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,teach,book,browser]"
 	@touch $(READY)

@@ -1,4 +1,4 @@
-"""Command line: python -m csi_utils run | report | bands | data."""
+"""Command line: python -m csi_utils run | report | bands | slides | book | start | assignments | grade | data."""
 
 import argparse
 import signal
@@ -49,6 +49,24 @@ def _parser():
     report.add_argument("results", metavar="DIR")
     report.add_argument("--out", metavar="DIR", help="default: build/report")
 
+    slides = commands.add_parser("slides", help="make a deck of slides of each executed notebook")
+    book = commands.add_parser("book", help="build the static site from executed notebooks")
+    for command, made in ((slides, "build/slides"), (book, "build/book")):
+        command.add_argument("results", metavar="DIR", nargs="?",
+                             help="executed notebooks; default: build/runs/standard, else full, else smoke")
+        command.add_argument("--out", metavar="DIR", help=f"default: {made}")
+    commands.add_parser("start", help="write notebooks/START_HERE.md, the table of contents that make lab opens")
+
+    handed = commands.add_parser("assignments", help="make the nbgrader course: students' copies of the notebooks")
+    handed.add_argument("--out", metavar="DIR", help="default: build/course")
+
+    grade = commands.add_parser("grade", help="grade a folder of submissions: grades.csv and feedback pages")
+    grade.add_argument("submissions", metavar="DIR")
+    grade.add_argument("--course", metavar="DIR", help="default: build/course")
+    grade.add_argument("--jobs", type=_jobs, default=1, help="submissions at a time")
+    grade.add_argument("--sandbox", choices=("auto", "require", "none"), default="auto",
+                       help="auto: bubblewrap where it works, else a warning; require: refuse to grade without")
+
     data = commands.add_parser("data", help="list, fetch and verify data sets", add_help=False)
     data.add_argument("rest", nargs=argparse.REMAINDER)
     return parser
@@ -65,6 +83,16 @@ def main(arguments=None):
         from . import run as module
     elif args.command == "bands":
         from . import bands as module
+    elif args.command == "slides":
+        from .teaching import slides as module
+    elif args.command == "book":
+        from .teaching import book as module
+    elif args.command == "start":
+        from .teaching import contents as module
+    elif args.command == "assignments":
+        from .teaching import assignments as module
+    elif args.command == "grade":
+        from .teaching import grading as module
     else:
         from . import report as module
     # A scheduler's stop must take the kernels and their children along, as Ctrl-C does.

@@ -26,7 +26,10 @@ TODO = _Todo()
 
 
 class Score(float):
-    """Points earned. Shown as a plain number: nbgrader reads it as partial credit."""
+    """Points earned: all of an exercise's, or none. Shown as a plain number, which nbgrader reads.
+
+    There is no share for some checks: shape, type and range are checks too, and a wrong answer meets some of them.
+    """
 
     status = "wrong"
 
@@ -67,11 +70,11 @@ def prop(test, message):
 
 
 def check(answer, cases, points=1, name=None):
-    """Score an answer: prints one line a check, and returns a `Score` between 0 and points.
+    """Score an answer: prints one line a check, and returns a `Score`: points when every check passes, else 0.
 
-    answer: a learner's function or value. cases: from `case` and `prop`, each worth the same share. points:
-    at full marks. name: what the exercise is called (default: the function's own name). Raises TypeError or
-    ValueError only for a malformed check, never for what the learner wrote.
+    answer: a learner's function or value. cases: from `case` and `prop`. points: what the exercise is worth. name:
+    what the exercise is called (default: the function's own name). Raises TypeError or ValueError only for a
+    malformed check, never for what the learner wrote.
     """
     cases = list(cases)
     if not cases or not all(isinstance(c, Case | Property) for c in cases):
@@ -85,11 +88,13 @@ def check(answer, cases, points=1, name=None):
         print(f"to do: {name}")
     else:
         passed = messages.count(None)
-        status, score = "passed" if passed == len(cases) else "wrong", Score(points * passed / len(cases))
+        status = "passed" if passed == len(cases) else "wrong"
+        score = Score(points if status == "passed" else 0)
         for number, message in enumerate(messages, 1):
             print(f"{'✓' if message is None else '✗'} {name}, check {number} of {len(cases)}: {message or 'passed'}")
     score.status = status
-    _emit({"name": name, "status": status, "score": float(score), "points": points})
+    _emit({"name": name, "status": status, "score": float(score), "points": points,
+           "passed": messages.count(None), "checks": len(cases)})
     return score
 
 

@@ -18,7 +18,13 @@ IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
 _PAGE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js_requirejs %}{% endblock %}
 {% block html_head_js_mathjax %}<style>body.jp-Notebook { max-width: 60rem; margin: auto }
-.jp-RenderedHTMLCommon table { display: block; overflow-x: auto } math[display=block] { margin: 1em 0 }</style>
+.jp-RenderedHTMLCommon table { display: block; overflow-x: auto } math[display=block] { margin: 1em 0 }
+body { --jp-mirror-editor-number-color: #060; --jp-mirror-editor-operator-color: #7a0fbf;
+--jp-mirror-editor-comment-color: #2f6262; --jp-cell-prompt-not-active-opacity: 1;
+--jp-cell-prompt-not-active-font-color: #595959 }
+.ansi-red-fg, .ansi-red-intense-fg { color: #a31515 !important } .ansi-green-fg { color: #00632b !important }
+.ansi-cyan-fg { color: #005b66 !important } .ansi-yellow-fg { color: #6b4c00 !important }
+.ansi-blue-fg { color: #0b4f8a !important }</style>
 {% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
@@ -45,7 +51,7 @@ img { max-width: 100%; height: auto; border: 1px solid #ddd } figure { margin: 1
                                    max-width: none }
   td::before { content: attr(data-label) ": "; font-weight: 600 }
 }
-</style></head><body>
+</style></head><body><main>
 <h1>CSI paper notebooks: what the papers claim, and what we measure</h1>
 <p>{{ summary }}</p>
 <p class="small">{{ made }}</p>
@@ -68,7 +74,7 @@ paper's number where there is one (tick).</caption>
 {{ nb.seconds }} s</p></section>
 {% endfor %}
 <h2>How this was made</h2><p class="small">{{ environment }}</p>
-</body></html>
+</main></body></html>
 """
 
 
@@ -173,18 +179,25 @@ def _notebook(run, results, out):
 
 
 def _figure(nb, title):
-    """The picture of the cell tagged main-figure, else the first one, as a data URI."""
+    if found := main_figure(nb):
+        kind, picture, alt = found
+        return {"image": data_uri(kind, picture), "alt": alt or f"A figure of {title}"}
+    return {}
+
+
+def main_figure(nb):
+    """(type, content, text) of the picture of the cell tagged main-figure, else of the first one; None without any."""
     cells = sorted((c for c in nb.cells if c.cell_type == "code"),
                    key=lambda c: "main-figure" not in c.metadata.get("tags", []))
     for output in (output for cell in cells for output in cell.outputs):
         for kind in IMAGES:
             if picture := output.get("data", {}).get(kind):
-                known = output.metadata.get(kind, {}).get("alt") or output.metadata.get("alt")
-                return {"image": _data_uri(kind, picture), "alt": known or f"A figure of {title}"}
-    return {}
+                return kind, picture, output.metadata.get(kind, {}).get("alt") or output.metadata.get("alt") or ""
+    return None
 
 
-def _data_uri(kind, picture):
+def data_uri(kind, picture):
+    """A picture of a notebook's output as a URI that needs no file."""
     from base64 import b64encode
     text = b64encode(picture.encode()).decode() if kind.endswith("xml") else "".join(picture.split())
     return f"data:{kind};base64,{text}"

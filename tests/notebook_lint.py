@@ -8,6 +8,7 @@ import re
 
 from csi_utils import checks
 from csi_utils.run import run_notebook
+from csi_utils.teaching.assignments import HIDDEN
 
 SECTIONS = ("Parameters and setup", "The problem and the idea", "Symbols", "Known truth", "The method", "The data",
             "Reproduction", "Does it survive?", "Paper, code and us", "Exercises", "What we learned", "Results")
@@ -136,8 +137,9 @@ def _cell(nb, index):
         return
     if cell.outputs or cell.execution_count is not None:
         yield "outputs or an execution count are stored"
-    if len(cell.source.splitlines()) > MAX_LINES:
-        yield f"{len(cell.source.splitlines())} lines, expected at most {MAX_LINES}"
+    lines = len(HIDDEN.sub("", cell.source).splitlines())  # hidden tests are the grader's, and in no student's copy
+    if lines > MAX_LINES:
+        yield f"{lines} lines, expected at most {MAX_LINES}"
     for begin, end in PAIRS:
         if [m for m in re.findall(f"{begin}|{end}", cell.source)] != [begin, end] * cell.source.count(begin):
             yield f"{begin} and {end} are not balanced"

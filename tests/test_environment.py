@@ -12,10 +12,11 @@ import csi_utils
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA_NAMES = {"pytorch": "torch"}  # where conda-forge uses another name
+EXTRAS = [name for name in PROJECT["optional-dependencies"] if name not in ("test", "capture")]
 
 
-def wanted():
-    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+def wanted(*extras):
+    lines = PROJECT["dependencies"] + [line for name in extras for line in PROJECT["optional-dependencies"][name]]
     return {r.name: str(r.specifier) for r in map(Requirement, lines)}
 
 
@@ -23,13 +24,13 @@ def test_environment_yml_has_the_dependencies_of_pyproject():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     conda, [pip] = {}, [entry["pip"] for entry in listed if isinstance(entry, dict)]
     for entry in [*listed, *pip]:
-        if isinstance(entry, str) and entry != "-e .":
+        if isinstance(entry, str) and not entry.startswith("-e "):
             name, _, version = re.match(r"([\w.-]+)((?:>=)(.*))?", entry).group(1, 2, 3)
             conda[CONDA_NAMES.get(name, name)] = f">={version}" if version else ""
     assert conda.pop("python") == PROJECT["requires-python"]
     assert conda.pop("pip") == ""
-    assert conda == wanted()
-    assert "-e ." in pip
+    assert conda == wanted("test")
+    assert f"-e .[{','.join(EXTRAS)}]" in pip
 
 
 def test_the_verified_set_pins_every_dependency_within_its_range():
@@ -38,7 +39,7 @@ def test_the_verified_set_pins_every_dependency_within_its_range():
         if line and not line.startswith("#"):
             requirement = Requirement(line)
             pins[requirement.name.lower()] = next(iter(requirement.specifier)).version
-    for name, specifier in wanted().items():
+    for name, specifier in wanted("test", *EXTRAS).items():
         assert name in pins, f"constraints.txt does not pin {name}"
         assert Requirement(name + specifier).specifier.contains(pins[name]), f"{name} {pins[name]} not in {specifier}"
     assert pins["torch"].startswith("2.13.0")

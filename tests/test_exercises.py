@@ -66,11 +66,11 @@ def test_square_transpose_conjugate_and_scalar_factor_are_named(capsys):
     assert "off by a factor 1000" in run(capsys, lambda: 1220.0, [case(expect=1.22)])[1]
 
 
-def test_partial_credit_hint_and_the_other_checks_still_count(capsys):
+def test_points_need_every_check_and_each_check_still_speaks(capsys):
     cases = [case(1.0, expect=2.0), case(-1.0, expect=-2.0, hint="think of negative numbers"),
              prop(lambda f: f(3.0) > 0, "positive for 3")]
     score, said = run(capsys, lambda x: 2 * abs(x), cases, points=3)
-    assert score == 2 and score.status == "wrong"
+    assert score == 0 and score.status == "wrong" and said.count("✓") == 2
     assert "check 2 of 3: for (-1.0): the sign is wrong" in said and "Hint: think of negative numbers" in said
 
 

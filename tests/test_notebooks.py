@@ -3,13 +3,13 @@
 import copy
 from pathlib import Path
 
+import executed
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from notebook_lint import MAX_CELLS, SECTIONS, lint, recorded_twice
 
 from csi_utils import claims
-from csi_utils.run import run_notebook
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 NOTEBOOKS = [pytest.param(path, id=path.stem) for path in sorted(FOLDER.glob("*.ipynb"))] or [
@@ -33,8 +33,8 @@ def test_its_ledger_names_it(path):
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS)
-def test_smoke_run(path, tmp_path):
-    result = run_notebook(path, tmp_path, "smoke", threads=1)  # other tests run beside it on the same cores
+def test_smoke_run(path, tmp_path_factory):
+    result = executed.smoke(path, tmp_path_factory)
     assert result["status"] == "ok"
     assert result["claims"] and result["environment"]["inputs"]["parameters"]["source"] == "embedded"
 
