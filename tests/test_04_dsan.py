@@ -2,9 +2,11 @@
 
 import ast
 import json
+import os
 
 import numpy as np
 import ot
+import pandas as pd
 import pytest
 import torch
 from notebook_code import NOTEBOOKS, definitions
@@ -12,7 +14,7 @@ from scipy import integrate, stats
 from sklearn.metrics.pairwise import rbf_kernel
 from torch.nn.functional import one_hot
 
-from csi_utils import training
+from csi_utils import datasets, digits, training
 
 nb = definitions("04_dsan")
 nb.seed, nb.device, nb.cfg = 0, torch.device("cpu"), {"csi_steps": 20}
@@ -305,6 +307,396 @@ def test_simulated_rooms_test_off_the_grid():
     assert parts["source"][0].shape[1:] == (12, 30)
     assert set(parts["source"][1]) == set(parts["pool"][1]) == set(range(len(places)))
     assert parts["test"][1].min() >= len(places) and np.allclose(spots[: len(places)], places)
+
+
+class Given:
+    """In place of a random generator: the relabellings are the rows of `v`."""
+
+    def __init__(self, v):
+        self.v = v
+
+    def permuted(self, signs, axis):
+        assert signs.shape == self.v.shape and axis == 1
+        return self.v
+
+
+def test_p_value_by_hand():
+    far = nb.kernel(np.r_[0.0, 0, 50, 50], np.r_[0.0, 0, 50, 50])  # two pairs of equal points: 1 within, 0 between
+    plus, mixed = np.array([1, 1, -1, -1]) / 2, np.array([1, -1, 1, -1]) / 2
+    for count, rows in ((0, [mixed] * 4), (2, [plus, mixed, mixed, -plus]), (4, [plus] * 4)):
+        assert nb.permutation_test(far, 2, Given(np.array(rows)), 4) == (1 + count) / 5
+    rng = np.random.default_rng(0)
+    assert nb.permutation_test(np.kron(np.eye(2), np.ones((12, 12))), 12, rng, 19) == 1 / 20  # never reached
+    assert nb.permutation_test(np.ones((8, 8)), 4, rng, 19) == 1  # always reached
+    assert nb.permutation_test(far, 2, rng, 4000) == pytest.approx(2 / 6, abs=0.04)  # by 2 of the 6 ways to choose
+
+
+@pytest.mark.parametrize("rule", ["global", "true", "predicted", "shuffled"])
+def test_a_slide_of_one_step_follows_the_slope_of_the_published_loss(monkeypatch, rule):
+    monkeypatch.setattr(nb, "CENTRES", torch.tensor([[0.0, 2], [-2, -1], [2, -1]]), raising=False)
+    zs, ys, zt, yt = (part.double() if part.is_floating_point() else part for part in nb.clouds(3))
+    assert [torch.bincount(y).tolist() for y in (ys, yt)] == [[20, 20, 20], [30, 18, 12]]
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    p = {"true": one_hot(yt, 3).double(), "shuffled": nb.guess(zt)[order]}.get(rule, nb.guess(zt))
+    labels = (torch.ones(60, 1).double(),) * 2 if rule == "global" else (one_hot(ys, 3).double(), p)
+    slope, = torch.autograd.grad(published(zs, z := zt.clone().requires_grad_(), *labels, labels[0].shape[1]), z)
+    found = nb.slide(rule, *(part.float() if part.is_floating_point() else part for part in (zs, ys, zt, yt)), steps=1)
+    torch.testing.assert_close(found.double(), zt - 0.2 * 60 * slope, rtol=1e-4, atol=1e-4)
+
+
+def expected_loss(method, net, judge, source, target, strength, joint, order, reverse=False):
+    """Eq. (5) put together from `published` and torch's own pieces; reverse: the judge's part with a minus."""
+    (xs, ys), (xt, yt) = source, target
+    n = len(xs)
+    if method == "source only":
+        return torch.nn.functional.cross_entropy(net.head(net.features(xs)), ys)
+    if joint:
+        both = net.features(torch.cat([xs, xt]))
+        zs, zt = both[:n], both[n:]
+    else:
+        zs, zt = net.features(xs), net.features(xt)
+    loss = -torch.log_softmax(net.head(zs), 1)[torch.arange(n), ys].mean()
+    p = torch.softmax(net.head(zt), 1).detach()
+    if method == "DANN":
+        scores = torch.log_softmax(judge(torch.cat([zs, zt])), 1)
+        wrong = -(scores[:n, 0].sum() + scores[n:, 1].sum()) / (n + len(xt))
+        return loss + (-strength if reverse else 1) * wrong
+    one = [torch.ones(len(x), 1, dtype=x.dtype) for x in (xs, xt)]
+    labels = {"DAN": (*one, 1), "DSAN": (one_hot(ys, 3), p, 3), "DSAN, shuffled": (one_hot(ys, 3), p[order], 3),
+              "DSAN, true labels": (one_hot(ys, 3), one_hot(yt, 3), 3)}.get(method)
+    return loss if labels is None else loss + 0.5 * strength * published(zs, zt, *labels)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+def test_loss_and_slopes_of_each_method(method, joint):
+    net = training.seeded(lambda: nb.dense_net(5, 3), 1).double()
+    judge = training.seeded(lambda: torch.nn.Linear(64, 2), 2).double()
+    pair = toy_pair(30, shift=3.0)
+    source, target = ((pair[part][0].double(), pair[part][1]) for part in ("source", "pool"))
+    target = target[0][:23], torch.randint(3, (23,), generator=torch.Generator().manual_seed(4))
+    order = torch.randperm(23, generator=torch.Generator().manual_seed(5))
+    args = method, net, judge, source, target, 0.37
+    found = nb.loss_of(*args, joint, torch.Generator().manual_seed(5))
+    expected = expected_loss(*args, joint, order)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    if method != "source only":
+        other = expected_loss(*args, not joint, order)
+        assert abs(found.item() - other.item()) > 1e-3  # else the test could not tell
+    weights = list(net.parameters())
+    slopes = torch.autograd.grad(found, weights, retain_graph=True)
+    reverse = torch.autograd.grad(expected_loss(*args, joint, order, reverse=True), weights)
+    torch.testing.assert_close(slopes, reverse, rtol=1e-6, atol=1e-9)
+    if method == "DANN":  # the judge itself learns with its full, unturned slope
+        slopes, plain = (torch.autograd.grad(loss, judge.parameters()) for loss in (found, expected))
+        torch.testing.assert_close(slopes, plain, rtol=1e-9, atol=1e-12)
+
+
+def test_schedules_optimizer_and_rows_of_a_training(monkeypatch):
+    made, calls, watched, rows = [], [], [], toy_pair()
+    pair = {name: (100 * k + torch.arange(200.0)[:, None] * torch.ones(5) / 1000, y)
+            for k, (name, (_, y)) in enumerate(rows.items())}
+
+    class Recorded(torch.optim.SGD):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            made.append(self)
+
+    def spy(method, net, judge, source, target, strength, joint, rng):
+        rates = {group["lr"] for group in made[0].param_groups}
+        calls.append((method, net.training, source, target, strength, joint, rates))
+        return sum((p**2).sum() for p in (*net.parameters(), *judge.parameters()))
+
+    monkeypatch.setattr(torch.optim, "SGD", Recorded)
+    monkeypatch.setattr(nb, "loss_of", spy)
+    with training.one_thread():
+        net, history = nb.adapt("DANN", lambda: nb.dense_net(5, 3), pair, 7, 14, 4,
+                                lambda net: (watched.append(net.eval()), len(calls)), joint="as told")
+    (optimizer,), epochs = made, np.repeat(np.arange(1, 5), 3)  # 14 // 4 = 3 steps each
+    assert [seen for _, seen in history] == [3, 6, 9, 12] and len(calls) == 12 and not net.training
+    assert all(seen is net for seen in watched)
+    np.testing.assert_allclose([call[4] for call in calls], np.tanh(5 * epochs / 4))
+    assert all(len(call[6]) == 1 for call in calls)
+    np.testing.assert_allclose([max(call[6]) for call in calls], 0.03 / (1 + 10 * (epochs - 1) / 4) ** 0.75)
+    assert {call[0] for call in calls} == {"DANN"} and {call[5] for call in calls} == {"as told"}
+    assert all(call[1] for call in calls)  # in training mode, also after somebody watched
+    group, = optimizer.param_groups
+    assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.9, 5e-4, False)
+    assert len(group["params"]) == len(list(net.parameters())) + 4  # the judge learns too
+    for name, at in (("source", 2), ("pool", 3)):
+        for call in calls:
+            x, y = call[at]
+            row = ((x[:, 0] - pair[name][0][0, 0]) * 1000).round().long()
+            assert len(row) == 64 and 0 <= row.min() and row.max() < 200 and torch.equal(y, pair[name][1][row])
+
+
+@pytest.mark.parametrize("framed", [False, True])
+@pytest.mark.parametrize(("here", "there"), [("uci-digits", "mnist-5000"), ("mnist-5000", "uci-digits")])
+def test_digits_of_pool_and_test_and_of_source_and_held_are_others(here, there, framed):
+    pair = nb.digit_pair(here, there, 16, 300, framed)
+    images = {name: {image.numpy().tobytes() for image in x} for name, (x, _) in pair.items()}
+    assert not images["pool"] & images["test"] and not images["source"] & images["held"]
+    assert {name: len(x) for name, (x, _) in pair.items()} == {
+        "source": 300, "held": min(1000, len(digits.load(here, "test")[0])), "pool": 300,
+        "test": len(digits.load(there, "test")[0])}
+    for name, whose, part in (("source", here, "train"), ("held", here, "test"), ("pool", there, "train"),
+                              ("test", there, "test")):
+        x, y = digits.load(whose, part, 16)
+        x = torch.from_numpy(digits.framed(x, 11) if framed else x)  # 16 * 20 / 28
+        near = torch.cdist(pair[name][0][:40].flatten(1), x.flatten(1)).min(1)
+        assert near.values.max() < 0.02 and len(set(near.indices.tolist())) == 40
+        assert torch.equal(pair[name][1][:40], torch.from_numpy(y)[near.indices])
+
+
+def test_digits_of_a_large_count_have_more_tests(monkeypatch):
+    asked = []
+    monkeypatch.setattr(nb, "part_of", lambda *args: asked.append(args))
+    nb.digit_pair("usps", "mnist", 28, 60000)
+    nb.digit_pair("usps", "mnist", 16, 4000, True)
+    assert asked == [("usps", "train", 28, 60000, False), ("usps", "test", 28, 1000, False),
+                     ("mnist", "train", 28, 60000, False), ("mnist", "test", 28, 10000, False),
+                     ("usps", "train", 16, 4000, True), ("usps", "test", 16, 1000, True),
+                     ("mnist", "train", 16, 4000, True), ("mnist", "test", 16, 2000, True)]
+
+
+def test_accuracy_is_the_share_of_right_rows():
+    x, y = torch.eye(4), torch.tensor([0, 1, 2, 0])
+    assert nb.accuracy(torch.nn.Identity(), (x, y)) == 75
+
+
+def digit_job(monkeypatch, methods, options, fail=()):
+    """digit_run with parts that are told apart by their values and no training; what was asked for, and the result."""
+    level = {"source": 0.1, "held": 0.2, "pool": 0.3, "test": 0.4}
+    parts = {name: (torch.full((1200, 1, 16, 16), value), torch.full((1200,), k))
+             for k, (name, value) in enumerate(level.items())}
+    asked = {"adapt": [], "pair": [], "statistics": []}
+
+    def adapt(method, make, pair, number, steps, epochs, watch=None, joint=True):
+        means = {name: pair[name][0].mean().item() for name in pair}
+        asked["adapt"].append((method, means, number, steps, epochs, joint))
+        if method in fail:
+            raise FloatingPointError
+        net = make()
+        asked["norm"] = any(isinstance(layer, torch.nn.BatchNorm2d) for layer in net.modules())
+        return net, [watch(net), watch(net)]
+
+    def statistics(net, x):
+        asked["statistics"].append((len(x), x.mean().item()))
+        return net
+
+    monkeypatch.setattr(nb, "digit_pair", lambda *args: (asked["pair"].append(args), parts)[1])
+    monkeypatch.setattr(nb, "adapt", adapt)
+    monkeypatch.setattr(nb, "accuracy", lambda net, part: round(part[0].mean().item() * 1000) + len(part[0]) / 1e4)
+    monkeypatch.setattr(training, "with_target_statistics", statistics)
+    with training.one_thread():
+        out, seen = nb.digit_run(("usps", "mnist", 16, 50, 8, 2, 3, methods, options))
+    return asked, out, seen
+
+
+def test_a_digits_job_scores_and_trains_on_the_right_parts(monkeypatch):
+    asked, out, seen = digit_job(monkeypatch, nb.METHODS, {})
+    assert asked["pair"] == [("usps", "mnist", 16, 50, False)] and asked["norm"]
+    assert [call[0] for call in asked["adapt"]] == [*nb.METHODS[:-1], "source only"]
+    for k, (_, means, *rest) in enumerate(asked["adapt"]):
+        assert rest == [1003, 8, 2, True]
+        ceiling = k == len(nb.METHODS) - 1
+        assert means == pytest.approx({"source": 0.3 if ceiling else 0.1, "held": 0.2, "pool": 0.3, "test": 0.4})
+    (count, mean), = asked["statistics"]
+    assert count == 1000 and mean == pytest.approx(0.3)  # of the pool, not of the test
+    columns = [400.12, 200.12, 300.1]  # target test, held-out source, 1000 of the pool
+    assert set(out) == {*nb.METHODS, "batch-norm statistics"}
+    for method, history in out.items():
+        for values in history:
+            assert values == pytest.approx(columns), method
+        assert len(history) == (1 if method == "batch-norm statistics" else 2)
+    assert set(seen) == {"source only", "DSAN", "labels"}
+    assert [set(y.tolist()) for y in seen["labels"]] == [{1}, {3}] and len(seen["labels"][0]) == 400
+    assert all(z.shape == (400, 64) for z in seen["DSAN"])
+
+
+def test_switches_of_a_digits_job(monkeypatch):
+    options = {"framed": True, "norm": False, "joint": False}
+    asked, out, _ = digit_job(monkeypatch, ("source only", "DSAN"), options, fail=("DSAN",))
+    assert asked["pair"][0][-1] is True and not asked["norm"] and not asked["adapt"][0][-1]
+    assert out["DSAN"] == [[10.0] * 3] and len(out["source only"]) == 2  # counts as guessing
+    with pytest.raises(FloatingPointError):
+        digit_job(monkeypatch, ("DSAN",), {}, fail=("DSAN",))
+
+
+@pytest.fixture
+def histories(monkeypatch):
+    """Two tasks, two methods, two repeats, three epochs of (test, held, pool)."""
+    made = {("there", "A", 0): [(1, 9, 5), (7, 2, 5), (3, 3, 9)], ("there", "A", 1): [(8, 1, 0), (2, 2, 1), (4, 8, 0)],
+            ("there", "B", 0): [(0, 0, 0), (0, 0, 0), (1, 0, 0)], ("there", "B", 1): [(0, 0, 0), (0, 0, 0), (0, 0, 0)],
+            ("back", "A", 0): [(0, 0, 0), (0, 0, 0), (20, 0, 0)], ("back", "A", 1): [(0, 0, 0), (0, 0, 0), (30, 0, 0)],
+            ("back", "B", 0): [(0, 0, 0), (0, 0, 0), (5, 0, 0)], ("back", "B", 1): [(0, 0, 0), (0, 0, 0), (7, 0, 0)]}
+    monkeypatch.setattr(nb, "found", made, raising=False)
+    monkeypatch.setitem(nb.cfg, "repeats", 2)
+    monkeypatch.setitem(nb.cfg, "steps", 5)
+    return made
+
+
+def test_the_epoch_that_counts_by_each_rule(histories):
+    assert nb.curve("there", "A").shape == (2, 3, 3)
+    assert nb.last("there", "A").tolist() == nb.by_rule("there", "A", "last").tolist() == [3, 4]
+    assert nb.by_rule("there", "A", "source-validated").tolist() == [1, 4]
+    assert nb.by_rule("there", "A", "best").tolist() == [7, 8]
+
+
+class Ledger:
+    def __init__(self):
+        self.rows = {}
+
+    def record(self, id, value, interval=None, **words):
+        self.rows[id] = pytest.approx(value), pytest.approx(interval), words["dataset"], words["protocol"]
+
+    def not_run(self, id, reason):
+        self.rows[id] = reason
+
+
+@pytest.mark.parametrize(("profile", "real"), [("full", True), ("standard", False), ("smoke", False)])
+def test_paired_differences_by_direction_and_in_the_mean(monkeypatch, histories, profile, real):
+    ledger = Ledger()
+    for name, value in {"ledger": ledger, "real": real, "profile": profile, "TASKS": {"there": 0, "back": 1}}.items():
+        monkeypatch.setattr(nb, name, value, raising=False)
+    nb.paired("X", "A", "B", by_direction=True)
+    nb.paired("Y", "A", "B")
+    nb.paired("Z", "A")
+    half = stats.t.ppf(0.975, 1) / np.sqrt(2)  # of two repeats: times their standard deviation
+    values = {"X.mu": (2, 4), "X.um": (15, 23), "Y.real": (8.5, 13.5), "Z.real": (11.5, 17)}
+    if real:
+        assert set(ledger.rows) == set(values)
+        for id, pair in values.items():
+            assert ledger.rows[id][:2] == (np.mean(pair), half * np.std(pair, ddof=1))
+        assert "A minus B, MNIST to USPS" in ledger.rows["X.mu"][3] and "USPS to MNIST" in ledger.rows["X.um"][3]
+    else:
+        assert all("not used" in ledger.rows[id] for id in values)
+        small = {"X.embedded": (8.5, 13.5), "Y.embedded": (8.5, 13.5), "Z.embedded": (11.5, 17)}
+        assert set(ledger.rows) - set(values) == (set(small) if profile == "smoke" else set())
+        for id, pair in small.items() if profile == "smoke" else ():
+            assert ledger.rows[id][:2] == (np.mean(pair), half * np.std(pair, ddof=1))
+
+
+def test_activities_keep_pool_and_test_apart_and_are_other_scenes_than_the_source(monkeypatch):
+    keys = np.array([(s, p, a, t) for s in range(2) for p in range(2) for a in range(1, 4) for t in range(5)])
+    scene, subject, activity, trial = np.random.default_rng(0).permutation(keys).T
+    n = len(scene)
+    har = {"amp_q": np.broadcast_to(np.arange(n, dtype=np.int16)[:, None, None, None], (n, 2, 3, 200)),
+           "scale": np.full((n, 200), 2.0), "activity": activity, "scene": scene, "subject": subject, "trial": trial}
+    monkeypatch.setattr(nb, "motion_features", lambda amplitude: amplitude.mean((1, 2))[:, None])
+    for here in (0, 1):
+        parts = nb.har_parts(har, here, np.random.default_rng(1))
+        row = {name: (x[:, 0] / 2).astype(int) for name, (x, _) in parts.items()}  # which rows of the set
+        assert all(np.array_equal(y, activity[row[name]] - 1) for name, (_, y) in parts.items())
+        assert not set(row["pool"]) & set(row["test"])
+        assert sorted([*row["pool"], *row["test"]]) == np.flatnonzero(scene != here).tolist()
+        assert sorted(row["source"]) == np.flatnonzero(scene == here).tolist()
+        assert set(trial[row["pool"]]) == {0, 1} and set(trial[row["test"]]) == {2, 3, 4}
+
+
+def test_activities_draw_700_rows_of_the_source_anew(monkeypatch):
+    n = 1680
+    har = {"amp_q": np.broadcast_to(np.arange(n, dtype=np.int16)[:, None, None, None], (n, 1, 1, 200)),
+           "scale": np.ones((n, 200)), "activity": np.ones(n, int), "scene": np.arange(n) % 2,
+           "subject": np.zeros(n, int), "trial": np.arange(n)}
+    monkeypatch.setattr(nb, "motion_features", lambda amplitude: amplitude.mean((1, 2))[:, None])
+    a, b = (set(nb.har_parts(har, 0, np.random.default_rng(k))["source"][0].ravel().astype(int)) for k in (0, 1))
+    assert len(a) == len(b) == 700 and a != b and not any(row % 2 for row in a | b)
+
+
+@pytest.mark.skipif(not os.environ.get("CSI_DATA_MIRROR"), reason="CSI_DATA_MIRROR is not set: no real data")
+@pytest.mark.real_data
+def test_real_rows_of_pool_and_test_are_others():
+    dfl, har = (datasets.load(name) for name in ("dfl-4env", "har-bedroom-meetingroom"))
+    rooms = list(dfl["domain_names"])
+    pairs = [nb.dfl_parts(dfl, rooms.index("EXP2_sub1"), rooms.index("EXP2_sub2"), np.random.default_rng(0)),
+             nb.har_parts(har, 0, np.random.default_rng(0))]
+    for parts in pairs:
+        pool, test = ({row.tobytes() for row in parts[name][0]} for name in ("pool", "test"))
+        assert not pool & test
+        assert set(parts["pool"][1]) == set(parts["test"][1]) == set(parts["source"][1])
+
+
+def test_simulated_sessions_and_layout():
+    parts, *_ = nb.sim_parts(5)
+    data = datasets.load("sim-lab", sessions=("survey", "window"), packets=3, empty=0, visits=5, seed=5)
+    csi, recording = np.abs(data["csi"]), np.asarray(data["recording"])
+    for name, session, reference in (("source", 0, True), ("pool", 1, True), ("test", 1, False)):
+        rows = (data["session"] == session) & (data["reference"] == reference)
+        chosen = np.unique(recording[rows])
+        assert len(parts[name][0]) == len(chosen)
+        for k in (0, len(chosen) // 2, len(chosen) - 1):
+            packets = csi[recording == chosen[k]].reshape(3, 2, 30, 6)
+            expected = np.array([[packets[:, i, f, j].mean() for f in range(30)] for i in range(2) for j in range(6)])
+            np.testing.assert_allclose(parts[name][0][k], expected, rtol=1e-5)
+            assert set(data["point"][recording == chosen[k]]) == {parts[name][1][k]}
+
+
+class Threshold(torch.nn.Module):
+    """Class 1 above zero, surely."""
+
+    def forward(self, x):
+        return 1000 * torch.cat([-x, x], 1)
+
+
+def moved_by_ten():
+    rng = np.random.default_rng(0)
+    x = {name: np.sign(rng.standard_normal((n, 1))) * (1 + 0.2 * rng.random((n, 1)))
+         for name, n in (("source", 40), ("pool", 31), ("test", 20))}
+    return {name: (part + 10 * (name != "source"), (part[:, 0] > 0).astype(int)) for name, part in x.items()}
+
+
+@pytest.mark.parametrize("metres", [False, True])
+def test_radio_scores_each_method_on_its_own_scale(monkeypatch, metres):
+    parts, calls, looked = moved_by_ten(), [], []
+
+    def adapt(method, make, data, number, steps, epochs):
+        calls.append((method, data, number, steps, epochs))
+        return make(), []
+
+    monkeypatch.setattr(nb, "adapt", adapt)
+    monkeypatch.setattr(training, "with_target_statistics", lambda net, x: (looked.append(x), net)[1])
+    places, spots = np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]])
+    found = nb.csi_scores(parts, Threshold, 17, *((places, spots) if metres else ()))
+    ones = parts["test"][1].mean()  # the share of class 1, which all moved points seem to be
+    good, bad = (0, 5 * (1 - ones)) if metres else (100, 100 * ones)
+    assert [call[0] for call in calls] == [*METHODS, "DSAN"]
+    home, own = nb.standardized(parts), nb.standardized(parts, own=True)
+    for k, (_, data, *rest) in enumerate(calls):
+        assert rest == [17, 20, 10]
+        for name, (x, y) in (home if k < len(METHODS) else own).items():
+            assert torch.equal(data[name][0], x) and torch.equal(data[name][1], y)
+    assert len(looked) == 1 and torch.equal(looked[0], home["pool"][0])
+    assert set(found) == {*METHODS, "batch-norm statistics", "own scale", "DSAN on own scale", "1-NN",
+                          "CORAL, logistic regression", "trivial"}
+    for method in (*METHODS, "batch-norm statistics", "1-NN"):
+        assert found[method] == pytest.approx(bad), method
+    assert found["own scale"] == found["DSAN on own scale"] == pytest.approx(good)
+    share = parts["source"][1].mean()
+    if metres:
+        assert found["CORAL, logistic regression"] < bad / 1.5
+        # the mean of the places weighed by the source's shares lies on the line between them
+        assert found["trivial"] == pytest.approx(5 * (ones * (1 - share) + (1 - ones) * share))
+    else:
+        assert found["CORAL, logistic regression"] == 100
+        assert found["trivial"] == pytest.approx(100 * (ones if share > 0.5 else 1 - ones))
+
+
+def test_gains_on_radio_are_better_to_the_right(monkeypatch):
+    columns = {("sim-lab, window", "A"): [3.0, 4.0], ("sim-lab, window", "B"): [5.0, 4.5],
+               ("dfl 1", "A"): [70, 80], ("dfl 1", "B"): [60, 75], ("dfl 2", "A"): [50, 50], ("dfl 2", "B"): [52, 40]}
+    ledger, radio = Ledger(), pd.DataFrame(columns)
+    groups = {"sim-lab, window": ["sim-lab, window"], "dfl, mean": ["dfl 1", "dfl 2"]}
+    for name, value in {"ledger": ledger, "radio": radio, "GROUPS": groups}.items():
+        monkeypatch.setattr(nb, name, value, raising=False)
+    monkeypatch.setitem(nb.cfg, "csi_repeats", 2)
+    assert nb.radio_gain("sim-lab, window", "A", "B").tolist() == [2, 0.5]  # metres saved
+    assert nb.radio_gain("dfl, mean", "A", "B").tolist() == [4, 7.5]  # points, mean of the changes
+    for id, name in (("s", "sim-lab, window"), ("d", "dfl, mean"), ("h", "har, mean")):
+        nb.radio_claim(id, name, "A", "B", "set")
+    half = stats.t.ppf(0.975, 1) / np.sqrt(2)
+    assert ledger.rows["s"][:3] == (1.25, half * np.std([2, 0.5], ddof=1), "set")
+    assert ledger.rows["d"][0] == 5.75 and "not used" in ledger.rows["h"]
 
 
 @pytest.mark.parametrize("name", ["confident_weights", "bandwidth", "p_by_class"])

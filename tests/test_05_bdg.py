@@ -1,9 +1,12 @@
 """The definitions of notebook 05 on inputs the notebook does not show, against libraries, closed forms and slopes."""
 
+import ast
+import json
+
 import numpy as np
 import pytest
 import torch
-from notebook_code import definitions
+from notebook_code import NOTEBOOKS, definitions
 from torch.nn import functional as F
 
 nb = definitions("05_bdg")
@@ -24,6 +27,17 @@ def labels(classes, *shape, seed=0):
 def toy(angle=30, sizes=(80, 60, 50), classes=4):
     sides = (nb.square(angle * (k > 0), n, np.random.default_rng(k)) for k, n in enumerate(sizes))
     return nb.pair("toy", *sides, classes)
+
+
+def computed(*names):
+    """Assignments of the notebook that definitions() leaves out, for they use other names: evaluated in nb's names."""
+    space = dict(vars(nb))
+    for cell in json.loads((NOTEBOOKS / "05_bdg.ipynb").read_text(encoding="utf-8"))["cells"]:
+        for node in ast.parse("".join(cell["source"])).body if cell["cell_type"] == "code" else ():
+            targets = [part for t in getattr(node, "targets", ()) for part in getattr(t, "elts", [t])]
+            if {getattr(part, "id", None) for part in targets} & set(names):
+                exec(compile(ast.Module([node], []), "05_bdg", "exec"), space)
+    return {name: space[name] for name in names}
 
 
 # Losses ------------------------------------------------------------------------------------------------------------
@@ -164,26 +178,137 @@ def test_the_steps_move_only_their_own_networks():
     assert all(p.grad is not None for net in (bridge.G_s, bridge.G_t) for p in net.parameters())
 
 
-def test_the_losses_are_the_sum_of_their_terms():
-    """Eq. (6') by torch's own losses, for one member with every term."""
-    task = toy()
-    bridge = nb.Bridge(task, nb.first_classifier(task, 0, 20), {"all": FULL | {"cycle": 2, "identity": 3}}, 0)
-    x_s, y_s, x_t, y_hat = (part[None] for part in (*task["source"], *task["target"]))
+WEIGHTS = {"gan": 0.875, "mean": 0.5, "class": 0.75, "con": 1.25, "cycle": 2, "identity": 3}  # exact in binary
+
+
+def shaken(variants, **options):
+    """A Bridge in double precision whose four nets differ from one another, and a batch with unequal sides."""
+    bridge = nb.Bridge(toy(), nb.Stack(1, 2, 5, 0), variants, 0, **options)
+    for k, net in enumerate((bridge.C_s, bridge.C_t, bridge.G_s, bridge.G_t)):
+        net.double()
+        for j, p in enumerate(net.parameters()):  # the same for every member
+            p.data += 0.3 * rows(1, *p.shape[1:], seed=10 * k + j)
+    batch = rows(1, 9, 2), labels(4, 1, 9), rows(1, 12, 2, seed=1), labels(4, 1, 12, seed=1)
+    return bridge, [part.expand(bridge.E, *part.shape[1:]) for part in batch]
+
+
+def p_and_D(net, x, member, head):
+    """Probabilities of the classes, and of "real", of one member: plain, as section 5.2 says them."""
+    out = net(x)[member]
+    a, z = out[:, :-1], out[:, :-1].exp().sum(1)
+    D = {"second head": 1 / (1 + (-out[:, -1]).exp()), "extra class": 1 - out.softmax(1)[:, -1],
+         "log-sum-exp": z / (1 + z)}[head]
+    return a.exp() / z[:, None], D
+
+
+def eq_6(bridge, member, w, x_s, y_s, x_t, y_hat, head="second head", saturating=False, reading="ours"):
+    """What B and C lower, Eq. (6'), for one member: written by halves, without the notebook's losses."""
     F_t, F_s = bridge.G_s(x_s), bridge.G_t(x_t)
-    out = {"s": bridge.C_s(x_s)[0], "fs": bridge.C_s(F_s)[0], "t": bridge.C_t(x_t)[0], "ft": bridge.C_t(F_t)[0],
-           "tfs": bridge.C_t(F_s)[0]}
-    ce = lambda name, y: F.cross_entropy(out[name][:, :-1], y[0])  # noqa: E731
-    bce = lambda name, real: F.binary_cross_entropy_with_logits(  # noqa: E731
-        out[name][:, -1], torch.full((len(out[name]),), real))
-    con = (out["tfs"][:, :-1].softmax(1) - out["fs"][:, :-1].softmax(1)).abs().sum(1).mean()
-    B = ce("s", y_s) + ce("fs", y_hat) + ce("t", y_hat) + ce("ft", y_s) + con
-    B = B + bce("s", 1.0) + bce("fs", 0.0) + bce("t", 1.0) + bce("ft", 0.0)
-    torch.testing.assert_close(nb.loss_B(bridge, x_s, y_s, x_t, y_hat)[0], B)
-    gaps = sum(part[0] for a in ((F_s, y_hat, x_s, y_s), (F_t, y_s, x_t, y_hat)) for part in nb.mean_gaps(*a, 4))
-    cycle = (bridge.G_t(F_t) - x_s).abs().mean() + (bridge.G_s(F_s) - x_t).abs().mean()
-    same = (bridge.G_t(x_s) - x_s).abs().mean() + (bridge.G_s(x_t) - x_t).abs().mean()
-    C = ce("fs", y_hat) + ce("ft", y_s) + bce("fs", 1.0) + bce("ft", 1.0) + gaps + con + 2 * cycle + 3 * same
-    torch.testing.assert_close(nb.loss_C(bridge, x_s, y_s, x_t, y_hat)[0], C)
+    p = {name + at: p_and_D(net, x, member, head) for name, net in (("s", bridge.C_s), ("t", bridge.C_t))
+         for at, x in (("X_s", x_s), ("X_t", x_t), ("F_s", F_s), ("F_t", F_t))}
+    log_D = lambda key: p[key][1].log().mean()  # noqa: E731
+    log_not_D = lambda key: (1 - p[key][1]).log().mean()  # noqa: E731
+    L = lambda key, y: sum(p[key][0][i, c].log() for i, c in enumerate(y[member].tolist())) / y.shape[1]  # noqa: E731
+    real, fake = {"ours": (("sX_s", "tX_t"), ("sF_s", "tF_t")), "review": (("sX_s", "tF_t"), ("sF_t", "tF_s"))}[reading]
+    y_of = {"X_s": y_s, "X_t": y_hat, "F_s": y_hat, "F_t": y_s}
+    taught = lambda key: w["teach"] if key[1:] in ("X_t", "F_s") else 1  # noqa: E731
+    halves = dict(zip("st", (w["back"], 1), strict=True))
+    con = w["con"] * (p["tF_s"][0] - p["sF_s"][0]).abs().sum() / x_t.shape[1]
+    B = C = con
+    for r, f in zip(real, fake, strict=True):
+        L_r, L_f = (taught(key) * L(key, y_of[key[1:]]) for key in (r, f))
+        B = B - halves[r[0]] * (w["gan"] * (log_D(r) + log_not_D(f)) + L_r + L_f)
+        C = C + halves[r[0]] * (w["gan"] * (log_not_D(f) if saturating else -log_D(f)) - w["sign"] * L_f)
+    for half, f, y_f, x, y_x in (("s", F_s, y_hat, x_s, y_s), ("t", F_t, y_s, x_t, y_hat)):
+        f, y_f, x, y_x = f[member], y_f[member], x[member], y_x[member]
+        gaps = [((f[y_f == c].mean(0) - x[y_x == c].mean(0)) ** 2).sum() for c in range(4)
+                if (y_f == c).any() and (y_x == c).any()]
+        mmd = w["mean"] * ((f.mean(0) - x.mean(0)) ** 2).sum() + w["class"] * sum(gaps) / len(gaps)
+        C = C + halves[half] * mmd
+    off = lambda a, b: (a - b)[member].abs().mean()  # noqa: E731
+    C = C + w["cycle"] * (off(bridge.G_t(F_t), x_s) + off(bridge.G_s(F_s), x_t))
+    return B, C + w["identity"] * (off(bridge.G_t(x_s), x_s) + off(bridge.G_s(x_t), x_t))
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"head": "extra class"}, {"head": "log-sum-exp"}, {"saturating": True}, {"reading": "review"},
+    {"reading": "review", "head": "extra class", "saturating": True}], ids=str)
+def test_the_losses_are_eq_6_for_every_switch(options):
+    members = [WEIGHTS | {"teach": 1, "back": 1, "sign": 1} | change for change in (
+        {}, {"teach": 0}, {"gan": 0}, {"back": 0}, {"sign": -1}, {"sign": 0, "teach": 0}, {"teach": 0, "back": 0},
+        {"mean": 0}, {"class": 0}, {"con": 0}, {"cycle": 0}, {"identity": 0}, {"moves": 0})]
+    bridge, batch = shaken({str(k): switches for k, switches in enumerate(members)}, **options)
+    found = nb.loss_B(bridge, *batch), nb.loss_C(bridge, *batch)
+    expected = [eq_6(bridge, k, switches, *batch, **options) for k, switches in enumerate(members)]
+    for step, by_hand in zip(found, zip(*expected, strict=True), strict=True):
+        torch.testing.assert_close(step, torch.stack(by_hand))
+
+
+def test_a_switch_that_is_not_named_is_on_its_usual_side():
+    """Teach, two ways, GAN, the sign of the classifiers; no MMD, no consistency, no cycle, no refreshing."""
+    usual = {"gan": 1, "teach": 1, "moves": 1, "back": 1, "sign": 1}
+    bridge = shaken({"bare": {}})[0]
+    assert {name: float(value) for name, value in bridge.w.items()} == dict.fromkeys(nb.SWITCHES, 0) | usual
+    assert (bridge.head, bridge.reading, bridge.saturating, bridge.G_s.skip) == ("second head", "ours", False, True)
+
+
+def test_steer_teaches_no_classifier_from_guesses_and_its_generators_read_them_in_the_means_alone():
+    bridge, (x_s, y_s, x_t, y_hat) = shaken({"teach": FULL, "steer": FULL | {"teach": 0}, "no means": {"teach": 0}})
+    other = (y_hat + 1) % 4
+    change = [loss(bridge, x_s, y_s, x_t, other) - loss(bridge, x_s, y_s, x_t, y_hat)
+              for loss in (nb.loss_B, nb.loss_C)]
+    assert [[bool(v != 0) for v in part] for part in change] == [[True, False, False], [True, True, False]]
+
+
+def test_flipping_the_sign_flips_the_pull_of_the_labels_on_the_generators():
+    alone = {"gan": 0}
+    bridge, batch = shaken({"like C": alone, "flipped": alone | {"sign": -1}, "no term": alone | {"sign": 0}})
+    nb.loss_C(bridge, *batch).sum().backward()
+    for p in bridge.G_s.parameters():
+        assert p.grad[0].any()
+        torch.testing.assert_close(p.grad[1], -p.grad[0])
+        assert not p.grad[2].any()
+
+
+@pytest.mark.parametrize(("reading", "head"), [("ours", "second head"), ("review", "extra class")])
+def test_what_the_two_classifiers_answer(reading, head):
+    bridge, (_, _, x_t, _) = shaken({"a": {}, "b": {"moves": 0}}, reading=reading, head=head)
+    found, moved = nb.probabilities(bridge, x_t[0]), bridge.G_t(x_t)
+    for member in range(2):
+        for name, net, x in (("C_s", bridge.C_s, moved), ("C_t", bridge.C_t, x_t if reading == "ours" else moved)):
+            torch.testing.assert_close(found[name][member], p_and_D(net, x, member, head)[0])
+
+
+def test_the_options_of_section_9_reach_the_networks():
+    task, options = toy(), {"head": "extra class", "reading": "review", "saturating": True, "skip": False}
+    bridge, seen = nb.adapt(task, nb.first_classifier(task, 0, 20), {"a": {}, "still": {"moves": 0}}, 0, 3, **options)
+    assert {name: getattr(bridge, name) for name in ("head", "reading", "saturating")} == {
+        name: options[name] for name in ("head", "reading", "saturating")}
+    x = task["test"][0].expand(2, -1, -1)
+    for G in (bridge.G_s, bridge.G_t):
+        torch.testing.assert_close(G(x), torch.stack([G.net(x)[0], x[1]]))
+    p = nb.probabilities(bridge, x[0])
+    for name, q in (p | {"mean": p["C_t"] + p["C_s"]}).items():
+        assert torch.equal(seen[0][name], q.argmax(-1))
+
+
+def test_refreshing_takes_up_the_mean_answer_every_20_steps_and_the_others_keep_the_guesses(monkeypatch):
+    task, steer = toy(40), FULL | {"teach": 0}
+    first = nb.first_classifier(task, 0, 60)
+    variants, batches, loss_B = {"fixed": steer, "refreshed": steer | {"refresh": 1}}, [], nb.loss_B
+    monkeypatch.setattr(nb, "loss_B", lambda *args: batches.append(args[3:]) or loss_B(*args))
+    after_20 = nb.adapt(task, first, variants, 0, nb.REFRESH)[0]
+    batches.clear()
+    nb.adapt(task, first, variants, 0, nb.REFRESH + 3)
+    changed = 0
+    for step, (x_t, y_hat) in enumerate(batches, 1):
+        with torch.no_grad():
+            guess = nb.split(first(x_t[:1]))[0][0].argmax(-1)
+        assert torch.equal(y_hat[0], guess)
+        answer = sum(nb.probabilities(after_20, x_t[0]).values()).argmax(-1)[1]
+        assert torch.equal(y_hat[1], guess if step <= 20 else answer)
+        changed += int((y_hat[1] != guess).sum())
+    assert len(batches) == 23 and changed > 3
 
 
 def test_pseudo_labels_of_three_kinds():
@@ -203,6 +328,116 @@ def test_class_means_with_true_labels_find_the_turn_and_equal_seeds_equal_bits()
     runs = [nb.adapt(task, first, variants, 0, 80)[1][-1]["mean"] for _ in "ab"]
     right, guessed = (float(v) for v in nb.score(runs[0], task))
     assert right > 90 and guessed < 40 and torch.equal(*runs)
+
+
+# The six rows, and the tables -----------------------------------------------------------------------------------------
+
+
+def test_the_letters_are_the_six_rows_of_the_digest():
+    """One way is C_t alone, two ways are the mean answer; then what is added to the GAN: MMD, consistency."""
+    ways, mmd, con = {"C_t": "one", "mean": "two"}, {"mean": 1, "class": 1}, {"con": 1}
+    digest = {"a": ("one", {}, 81.1), "b": ("one", mmd, 87.4), "c": ("two", {}, 82.9), "d": ("two", con, 82.5),
+              "e": ("two", mmd, 88.3), "f": ("two", mmd | con, 88.5)}
+    ROWS = computed("ROWS")["ROWS"]
+    assert digest == {letter: (ways[reader], ROWS[name], nb.PAPER[letter])
+                      for letter, (name, reader) in nb.LETTERS.items()}
+    assert list(nb.LETTERS) == list(nb.LABELS) == list("abcdef")
+    said = {letter: (text.startswith("one"), "MMD" in text or letter == "f") for letter, text in nb.LABELS.items()}
+    assert said == {letter: (way == "one", "mean" in added) for letter, (way, added, _) in digest.items()}
+    assert nb.row("b", ", steer") == ("GAN + MMD, steer", "C_t") and nb.row("f") == ("full", "mean")
+
+
+def test_the_variants_differ_from_the_rows_in_what_their_names_say():
+    found = computed("ROWS", "KNOWN", "VARIANTS", "SCALES", "BOTH", "TERMS", "FLIPPED", "TURNED", "OPTIONS")
+    ROWS, VARIANTS, TURNED = (found[name] for name in ("ROWS", "VARIANTS", "TURNED"))
+    for name, switches in ROWS.items():
+        assert VARIANTS[name] == switches and VARIANTS[f"{name}, steer"] == switches | {"teach": 0}
+        assert TURNED[name] == switches | {"sign": -1}
+        assert TURNED[f"{name}, steer"] == switches | {"sign": -1, "teach": 0}
+    for tail, steer in (("", {}), (", steer", {"teach": 0})):
+        for kind in ("true", "shuffled"):
+            assert VARIANTS[f"full, {kind} labels{tail}"] == FULL | {"labels": kind} | steer
+    still = {"gan": 0, "moves": 0}
+    assert VARIANTS["self-training"] == still and VARIANTS["source only, equal steps"] == still | {"teach": 0}
+    assert VARIANTS["self-training, refreshed"] == still | {"refresh": 1}
+    assert VARIANTS["full, refreshed"] == FULL | {"refresh": 1}
+    assert found["TERMS"]["MMD without GAN, steer"] == MMD | {"gan": 0, "teach": 0}
+    assert all(v["teach"] == 0 for v in (found["TERMS"] | found["SCALES"]).values())
+    assert list(found["OPTIONS"].values()) == [
+        {"head": "extra class"}, {"head": "log-sum-exp"}, {"skip": False}, {"reading": "review"}, {"saturating": True},
+        {}]
+
+
+def test_compare_by_hand(monkeypatch):
+    """Four test rows of the classes 0 to 3, C_0 right on three; two members, two looks."""
+    task, asked = {"test": (torch.eye(4), torch.arange(4))}, []
+    first = lambda x: torch.tensor([[[9.0, 0, 0, 0, 0], [0, 9, 0, 0, 0], [0, 0, 9, 0, 0], [9, 0, 0, 0, 99]]])  # noqa: E731
+    seen = [{"C_t": torch.tensor([[0, 0, 0, 0], [1, 1, 1, 1]]), "mean": torch.tensor([[3, 2, 1, 0], [0, 1, 0, 0]])},
+            {"C_t": torch.tensor([[0, 1, 2, 3], [1, 0, 3, 3]]), "mean": torch.tensor([[0, 1, 0, 0], [0, 1, 2, 0]])}]
+    monkeypatch.setattr(nb, "adapt", lambda *args, **options: asked.append((args[2:], options)) or (None, seen))
+    out, way = nb.compare(task, first, 7, {"u": {}, "v": {}}, head="extra class")
+    assert asked == [(({"u": {}, "v": {}}, 7, 12, 3), {"head": "extra class"})]
+    assert out == {("u", "C_t"): 100, ("v", "C_t"): 25, ("u", "mean"): 50, ("v", "mean"): 75, ("C_0", "mean"): 75,
+                   ("u", "as C_0"): 75, ("v", "as C_0"): 100}
+    assert way == {("u", 0): 0, ("v", 0): 50, ("u", 1): 50, ("v", 1): 75}
+
+
+def test_values_differences_and_letters_by_hand(monkeypatch):
+    ROWS = computed("ROWS")["ROWS"]
+    names = [name + tail for tail in ("", ", steer") for name in ROWS]
+    draw = np.random.default_rng(0)
+    scores = {("d", scale, task, name, reader): draw.random(3) for scale in ("own", "other") for task in ("x", "y")
+              for name in names for reader in ("C_t", "C_s", "mean")}
+    for name, value in (("scores", scores), ("TASKS", {"d": ["x", "y"]}), ("DIGITS", "d")):
+        monkeypatch.setattr(nb, name, value, raising=False)
+    mean = lambda name, reader, scale: (  # noqa: E731
+        scores["d", scale, "x", name, reader] + scores["d", scale, "y", name, reader]) / 2
+    np.testing.assert_allclose(nb.values("d", "GAN"), mean("GAN", "mean", "own"))
+    np.testing.assert_allclose(nb.values("d", "full", "C_s", "other"), mean("full", "C_s", "other"))
+    np.testing.assert_allclose(nb.values("d", "full", "C_t", task="y"), scores["d", "own", "y", "full", "C_t"])
+    np.testing.assert_allclose(nb.difference("d", ("full", "mean", "other"), ("GAN", "C_t")),
+                               mean("full", "mean", "other") - mean("GAN", "C_t", "own"))
+    monkeypatch.setitem(nb.cfg, "option_repeats", 2)
+    expected = {letter + tail.replace(",", ""): mean(name + tail, reader, "other")[:2].mean()
+                for tail in ("", ", steer") for letter, (name, reader) in nb.LETTERS.items()}
+    assert nb.letters("other") == pytest.approx(expected) and len(expected) == 12
+
+
+def test_a_repeat_hands_every_option_to_compare(monkeypatch):
+    names = "ROWS", "KNOWN", "VARIANTS", "SCALES", "BOTH", "TERMS", "FLIPPED", "TURNED", "OPTIONS"
+    found, calls, task = computed(*names), [], lambda name: {"name": name}
+
+    def compare(task, first, number, variants, **options):
+        calls.append((task["name"], list(variants.values()), options))
+        return {("GAN", "mean"): float(len(calls))}, {("GAN", 0): 0.0}
+
+    stubs = found | {
+        "compare": compare, "first_classifier": lambda *args: None, "competitors": lambda task: {"1-NN": 1.0},
+        "SURF": {"own": [], "source": [task("never")]}, "DIGITS": "d", "PAIR": ("p", "q"), "dfl": None,
+        "digit_tasks": lambda a, b, number: ({"own": task(a + b), "source": task(a + b + " raw")}, {"net": 2.0}),
+        "lab_tasks": lambda number, own: [task("lab" if own else "lab raw")]}
+    for name, value in stubs.items():
+        monkeypatch.setattr(nb, name, value, raising=False)
+    monkeypatch.setitem(nb.cfg, "option_repeats", 1)
+    out, ways = nb.one_repeat(0)
+    plain = list((found["ROWS"] | nb.steered(found["ROWS"])).values())
+    expected = [(pair, list(found["TURNED"].values()) if name == found["FLIPPED"] else plain, settings)
+                for pair in ("pq", "qp") for name, settings in found["OPTIONS"].items()]
+    usual = [list(found["VARIANTS"].values()), list((found["VARIANTS"] | found["TERMS"]).values())]
+    mains = [call for call in calls if call[1] in usual or "raw" in call[0]]
+    assert [call for call in calls if call not in mains] == expected
+    raw = list(found["SCALES"].values())
+    assert mains == [("pq", usual[1], {}), ("pq raw", raw, {}), ("qp", usual[1], {}), ("qp raw", raw, {}),
+                     ("lab", usual[0], {}), ("lab raw", raw, {})]
+    at = {key: calls[int(value) - 1] for key, value in out.items() if key[3:] == ("GAN", "mean")}
+    assert {key[1] for key in at} == {"own", "source", *found["OPTIONS"]}
+    for (_, scale, name, *_), call in at.items():
+        assert call[2] == found["OPTIONS"].get(scale, {}) and call[0] == name and ("raw" in name) == (scale == "source")
+    assert out["d", "own", "pq", "net", "mean"] == 2 and out["sim-lab", "own", "lab", "1-NN", "mean"] == 1
+    assert set(ways) == {("d", "pq", "GAN", 0), ("d", "qp", "GAN", 0), ("sim-lab", "lab", "GAN", 0)}
+    calls.clear()
+    nb.one_repeat(1)
+    assert len(calls) == len(mains)
 
 
 # Bad input ---------------------------------------------------------------------------------------------------------
@@ -289,6 +524,43 @@ def test_competitors_on_a_task_that_is_easy_and_one_that_is_not():
     found = nb.competitors(task)
     assert found.pop("largest class") == pytest.approx(25) and min(found.values()) > 98
     assert nb.competitors(toy(90, (200, 200, 200)))["logistic regression"] < 5
+
+
+def test_dfl_adapts_to_the_earlier_half_of_each_place_and_tests_the_later_one(monkeypatch):
+    """A made set, its amplitudes the row numbers: three places, 50 to 1001 rows, in mixed order."""
+    names, sizes = ["EXP3-r1_sub2", "EXP2_sub1", "EXP1", "EXP2_sub2", "EXP3-r1_sub1"], (50, 63, 1001)
+    order = np.random.default_rng(0).permutation(5 * sum(sizes))
+    domain, place = np.arange(5).repeat(sum(sizes))[order], np.tile(np.arange(3).repeat(sizes), 5)[order]
+    data = {"amp": np.arange(len(domain))[:, None], "location": place, "domain": domain, "domain_names": names}
+    monkeypatch.setattr(nb, "dfl", data, raising=False)
+    monkeypatch.setattr(nb, "reduced", lambda *args: args)
+    tasks = nb.dfl_tasks(0, own=False)
+    titles = [f"{room}: {way}" for room in ("EXP2", "EXP3-r1") for way in ("1→2", "2→1")]
+    assert [task[0] for task in tasks] == titles and all(task[4:] == (18, False) for task in tasks)
+    for title, source, target, test, *_ in tasks:
+        room, here, there = title[:-5], title[-3], title[-1]
+        known, early, late = (x[:, 0].astype(int) for x, _ in (source, target, test))
+        for session, (x, y) in zip((here, there, there), (source, target, test), strict=True):
+            assert (domain[x[:, 0].astype(int)] == names.index(f"{room}_sub{session}")).all()
+            assert (place[x[:, 0].astype(int)] == y).all() and len(np.unique(x)) == len(x)
+        assert np.bincount(source[1]).tolist() == [40] * 3 and len(early) == 25 + 32 + 501
+        for k, size in enumerate(sizes):
+            assert (early[target[1] == k]).max() < (late[test[1] == k]).min()
+            assert (test[1] == k).sum() == size // 2 and (target[1] == k).sum() == size - size // 2
+        assert (np.diff(late) > 0).all() and not (np.diff(early) > 0).all() and not (np.diff(known) > 0).all()
+    again = nb.dfl_tasks(1)
+    assert set(again[0][1][0].ravel()) != set(tasks[0][1][0].ravel())
+    assert np.array_equal(again[0][3][0], tasks[0][3][0])
+
+
+def test_dfl_adapts_to_800_rows_at_most(monkeypatch):
+    n = 1700
+    data = {"amp": np.arange(4 * n)[:, None], "location": np.zeros(4 * n), "domain": np.repeat(np.arange(4), n),
+            "domain_names": [f"{room}_sub{k}" for room in ("EXP2", "EXP3-r1") for k in (1, 2)]}
+    monkeypatch.setattr(nb, "dfl", data, raising=False)
+    monkeypatch.setattr(nb, "reduced", lambda *args: args)
+    for _, source, target, test, *_ in nb.dfl_tasks(0):
+        assert [len(part[1]) for part in (source, target, test)] == [40, 800, 850]
 
 
 def test_lab_rows_keep_visits_apart():
