@@ -193,12 +193,12 @@ def shaken(variants, **options):
 
 
 def p_and_D(net, x, member, head):
-    """Probabilities of the classes, and of "real", of one member: plain, as section 5.2 says them."""
+    """Probabilities of the classes, of "real" and of "generated" of one member: plain, as section 5.2 says them."""
     out = net(x)[member]
     a, z = out[:, :-1], out[:, :-1].exp().sum(1)
-    D = {"second head": 1 / (1 + (-out[:, -1]).exp()), "extra class": 1 - out.softmax(1)[:, -1],
-         "log-sum-exp": z / (1 + z)}[head]
-    return a.exp() / z[:, None], D
+    not_D = {"second head": 1 / (1 + out[:, -1].exp()), "extra class": out.softmax(1)[:, -1],
+             "log-sum-exp": 1 / (1 + z)}[head]
+    return a.exp() / z[:, None], 1 - not_D, not_D
 
 
 def eq_6(bridge, member, w, x_s, y_s, x_t, y_hat, head="second head", saturating=False, reading="ours"):
@@ -207,7 +207,7 @@ def eq_6(bridge, member, w, x_s, y_s, x_t, y_hat, head="second head", saturating
     p = {name + at: p_and_D(net, x, member, head) for name, net in (("s", bridge.C_s), ("t", bridge.C_t))
          for at, x in (("X_s", x_s), ("X_t", x_t), ("F_s", F_s), ("F_t", F_t))}
     log_D = lambda key: p[key][1].log().mean()  # noqa: E731
-    log_not_D = lambda key: (1 - p[key][1]).log().mean()  # noqa: E731
+    log_not_D = lambda key: p[key][2].log().mean()  # noqa: E731
     L = lambda key, y: sum(p[key][0][i, c].log() for i, c in enumerate(y[member].tolist())) / y.shape[1]  # noqa: E731
     real, fake = {"ours": (("sX_s", "tX_t"), ("sF_s", "tF_t")), "review": (("sX_s", "tF_t"), ("sF_t", "tF_s"))}[reading]
     y_of = {"X_s": y_s, "X_t": y_hat, "F_s": y_hat, "F_t": y_s}
