@@ -3,8 +3,8 @@
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["channel", "claims", "datasets", "evaluation", "exercises", "hardware", "materials", "plots", "run",
-           "simulated", "training"]
+__all__ = ["activities", "channel", "claims", "datasets", "digits", "evaluation", "exercises", "features", "hardware",
+           "materials", "metal", "plots", "run", "simulated", "training"]
 
 
 def __getattr__(name):

@@ -493,20 +493,6 @@ def test_a_diverging_run_says_so():
 # Data --------------------------------------------------------------------------------------------------------------
 
 
-def test_coral_is_skadas():
-    """Both whiten with the symmetric root of one covariance and colour with that of the other."""
-    da = pytest.importorskip("skada")
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((300, 4)) @ rng.standard_normal((4, 4)), rng.standard_normal((200, 4)) * [1, 2, 3, 4] + 2
-    moved = nb.coral(a, b, shrink=0.0)
-    np.testing.assert_allclose(np.cov(moved.T), np.cov(b.T), atol=1e-8)
-    np.testing.assert_allclose(moved.mean(0), b.mean(0), atol=1e-10)
-    x, domain = np.concatenate([a - a.mean(0), b - b.mean(0)]), np.r_[np.ones(300), -np.ones(200)]
-    theirs = da.CORALAdapter(reg=0.0).fit_transform(x, sample_domain=domain)
-    theirs = np.asarray(theirs)[:300] * np.sqrt(299 / 300 * 200 / 199)  # n there, n - 1 here, in the covariance
-    np.testing.assert_allclose(theirs, moved - b.mean(0), rtol=1e-6, atol=1e-8)
-
-
 def test_reduced_standardizes_by_itself_or_by_the_source_and_decodes():
     rng = np.random.default_rng(0)
     mix = rng.standard_normal((5, 60))
