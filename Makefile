@@ -43,10 +43,11 @@ lint: $(READY)
 
 setup: $(READY)
 
+# Jupyter refuses to run as root, which is who one is in many containers.
 lab: $(READY)
 	$(PY) -m csi_utils start
 	$(VENV)/bin/jupyter lab notebooks --LabApp.default_url=/lab/tree/START_HERE.md \
-		--LabApp.app_settings_dir=$(CURDIR)/docs/lab
+		--LabApp.app_settings_dir=$(CURDIR)/docs/lab $(if $(filter 0,$(shell id -u)),--allow-root)
 
 assignments: $(READY)
 	$(PY) -m csi_utils assignments --out "$(COURSE)"
