@@ -122,7 +122,7 @@ def test_a_runner_that_is_stopped_takes_kernels_and_children_along(tmp_path, sig
     while not (pids.exists() and len(pids.read_text().split()) == 2) and time.monotonic() < deadline:
         time.sleep(0.05)
     runner.send_signal(sign)
-    runner.communicate(timeout=20)
+    runner.communicate(timeout=60)
     assert runner.returncode == status
     assert gone(pids)
 
