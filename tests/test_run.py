@@ -117,7 +117,9 @@ def test_hanging_kernel_is_stopped_with_its_children(tmp_path, limits, message):
 def test_a_runner_that_is_stopped_takes_kernels_and_children_along(tmp_path, sign, status):
     pids = tmp_path / "pids"
     runner = subprocess.Popen([sys.executable, "-m", "csi_utils", "run", str(BAD / "hangs.ipynb"), "--profile", "smoke",
-                               "--out", str(tmp_path / "out"), "-p", "pid_file", str(pids)], stderr=subprocess.PIPE)
+                               "--out", str(tmp_path / "out"), "-p", "pid_file", str(pids)], stderr=subprocess.PIPE,
+                              # a test run in the background of a script ignores SIGINT, and its children would too
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     deadline = time.monotonic() + 30
     while not (pids.exists() and len(pids.read_text().split()) == 2) and time.monotonic() < deadline:
         time.sleep(0.05)
