@@ -214,6 +214,7 @@ class Ledger:
     def close(self):
         """Show the table, emit the records (MIME type `MIME`), then raise OutOfBand listing every problem."""
         problems = [] if self.measuring else self._out_of_band()
+        self.closed = True
         for mid, measure in self.measures.items():
             if mid in self.records:
                 continue
@@ -226,12 +227,16 @@ class Ledger:
             if "not_testable" in claim:
                 self.records[cid] = self._row(cid, cid, {}, verdict="not testable",
                                               reason=claim["not_testable"])
-        self.closed = True
         order = [*self.measures, *self.claims]
         records = sorted(self.records.values(), key=lambda r: (_natural(r["claim"]), order.index(r["id"])))
-        self._show(records, problems)
+        # A row of another profile is shown only where its claim has no other; the records keep them all.
+        here = {r["claim"] for r in records if self._meant(r)}
+        self._show(records, [r for r in records if self._meant(r) or r["claim"] not in here], problems)
         if problems:
             raise OutOfBand(f"{self.name}, profile {self.profile}, seed {self.seed}: " + "; ".join(problems))
+
+    def _meant(self, row):
+        return self.profile in self.measures.get(row["id"], {"profiles": PROFILES})["profiles"]
 
     def _declared(self, id):
         if id not in self.measures:
@@ -288,10 +293,10 @@ class Ledger:
                             "(`python -m csi_utils bands` measures them)")
         return problems
 
-    def _show(self, records, problems):
+    def _show(self, records, shown, problems):
         bundle = {MIME: {"ledger": self.name, "profile": self.profile, "seed": self.seed, "records": records,
                          "problems": problems},
-                  "text/html": html_table(self.title, records), "text/plain": text_table(records)}
+                  "text/html": html_table(self.title, shown), "text/plain": text_table(shown)}
         if _ipython() is None:
             print(bundle["text/plain"])
         else:

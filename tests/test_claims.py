@@ -80,6 +80,15 @@ def test_verdicts_and_table(ledger, capsys):
     assert "A tiny &lt;paper&gt;" in page and "1.22 m (abstract)" in page
 
 
+def test_a_row_of_another_profile_is_kept_and_not_shown(tmp_path, capsys):
+    band = '\n[tiny.measures."C1.error".bands.full]\nlow = 1.1\nhigh = 1.5\n'
+    ledger = ledger_of(tmp_path, TOML + band, profile="full")
+    ledger.record("C1.error", 1.3, **GOOD)
+    ledger.close()
+    shown = capsys.readouterr().out
+    assert "C1.error" in shown and "C1.real" not in shown and ledger.records["C1.real"]["verdict"] == "not run"
+
+
 def test_a_claim_that_does_not_hold_is_a_result(ledger):
     ledger.record("C1.error", 1.45, **GOOD)
     ledger.not_run("C1.real", reason="no mirror")
