@@ -1,13 +1,17 @@
-"""Shared helpers of the CSI paper notebooks. Submodules are imported on use, so this costs nothing."""
+"""Shared helpers of the executable papers on WiFi sensing: what the notebooks import."""
 
-import importlib
+from pathlib import Path
 
-__version__ = "0.1.0"
-__all__ = ["activities", "channel", "claims", "datasets", "digits", "evaluation", "exercises", "features", "hardware",
-           "materials", "metal", "plots", "run", "simulated", "training"]
+__version__ = "0.2.0"
 
 
-def __getattr__(name):
-    if name in __all__:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def _root():
+    """The checkout: where this package lies, else (installed from a wheel) the folder above that one works in."""
+    here = Path(__file__).resolve().parent.parent
+    for folder in (here, *[Path.cwd(), *Path.cwd().parents]):
+        if (folder / "data" / "datasets.toml").is_file():
+            return folder
+    return here
+
+
+ROOT = _root()

@@ -3,28 +3,26 @@
     ds = datasets.load("dfl-4env")
     ds["amp"], ds.axes["amp"], ds.groups, ds.card["licence"]
 
-Where real data come from, and how they are checked: `csi_utils.sources`. Datasheets: data/README.md.
+Where real data come from, and how they are checked: `csi_utils.files.sources`. Datasheets: data/README.md.
 """
 
-import argparse
 import difflib
 import html
 import importlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from csi_utils import own_data, sources
-from csi_utils.sources import DataAltered, DataUnavailable, registry
+from csi_utils.files import own_data, sources
+from csi_utils.files.sources import DataAltered, DataUnavailable, registry
 
 # Sets that are always there: name -> the module of csi_utils whose build(name, **options) makes it, source, licence.
 _SIMULATED = ("simulated", "MIT, as this project")
-EMBEDDED = {"sim-lab": ("simulated", *_SIMULATED), "sim-meeting": ("simulated", *_SIMULATED),
-            "sim-metal": ("metal", *_SIMULATED), "sim-activities": ("activities", *_SIMULATED),
-            "digits-embedded": ("digits", "embedded", "BSD-3-Clause packages")}
+EMBEDDED = {"sim-lab": ("sim.fingerprints", *_SIMULATED), "sim-meeting": ("sim.fingerprints", *_SIMULATED),
+            "sim-metal": ("sim.metal", *_SIMULATED), "sim-activities": ("sim.activities", *_SIMULATED),
+            "digits-embedded": ("files.packaged", "embedded", "BSD-3-Clause packages")}
 SOURCES = ("embedded", "real", "auto")
 
 
@@ -218,58 +216,3 @@ def resolve(name: str, source: str):
             _said.append(name)
             print(f"*** REAL DATA ARE NOT USED, embedded data are. {problem} ***", flush=True)
         return None
-
-
-def command(args: list[str]) -> int:
-    """`python -m csi_utils data list | fetch [NAME ...] | verify [NAME ...]`; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="csi_utils data", description=__doc__.split("\n")[0])
-    actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="what there is, and where it is found now")
-    for action, text in (("fetch", "get real data into the cache"), ("verify", "check what is here")):
-        names = actions.add_parser(action, help=text)
-        names.add_argument("names", nargs="*", metavar="NAME", help="default: all real sets")
-    parsed = parser.parse_args(args)
-    if parsed.action == "list":
-        return _list()
-    names, bad = parsed.names or list(registry()), 0
-    for name in names:
-        try:
-            _entry(name)
-            if parsed.action == "fetch":
-                print(f"{name}: {fetch(name)}")
-                continue
-            bad += _verify(name)
-        except (OSError, ValueError) as problem:
-            print(problem, file=sys.stderr)
-            bad += 1
-    return 1 if bad else 0
-
-
-def _verify(name) -> int:
-    """Check every copy of `name` on this machine, and say so; returns how many are bad."""
-    made_from, bad = registry()[name].get("made_from"), 0
-    here = [(place, path, sources.read, (name, path, place)) for path, place in sources.places(name)]
-    if made_from and all(sources.places(part) for part in made_from):
-        here = [("made on load from", ", ".join(made_from), _load_real, (name,))]
-    for place, where, check, given in here:
-        try:
-            check(*given)
-            print(f"good {name}: {place}: {where}")
-        except DataAltered as problem:
-            print(f"BAD  {problem}")
-            bad += 1
-    if not here:
-        print(f"{name}: not on this machine")
-    return bad
-
-
-def _list() -> int:
-    rows = [("name", "source", "MB", "licence", "found")]
-    rows += [(name, source, "-", licence, "made on load") for name, (_, source, licence) in EMBEDDED.items()]
-    for name, entry in registry().items():
-        kind, size = ("made", "-") if "made_from" in entry else ("real", f"{entry['bytes'] / 1e6:.1f}")
-        rows.append((name, kind, size, entry["licence"], sources.available(name)[1]))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0

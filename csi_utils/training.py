@@ -7,8 +7,13 @@ First explained in notebooks/02_adaploc, section 5.
 """
 
 import copy
+import copyreg
+import functools
+import importlib
 import os
+import sys
 import time
+import types
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -161,24 +166,35 @@ def with_target_statistics(model, x, batch=256):
     return model.eval()
 
 
+def workers():
+    """How many processes a notebook may start: CSI_WORKERS, else the cores of this process; 1 with a GPU.
+
+    The runner sets CSI_WORKERS when several notebooks share the cores. The number of threads (OMP_NUM_THREADS) is
+    another matter: a process computes on one.
+    """
+    if torch.cuda.is_available():
+        return 1
+    if given := os.environ.get("CSI_WORKERS"):
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def repeat(run, seeds, jobs=None, label="repeats"):
     """[run(seed) for seed in seeds], by processes of one thread each, with a progress bar.
 
-    run: any function of a notebook; what it uses is sent along. jobs: processes (default: the cores that
-    OMP_NUM_THREADS leaves to this one; 1 with a GPU). The results do not depend on jobs.
+    run: a function of a notebook, or any callable; what it uses is sent along. jobs: processes (default `workers`).
+    The results do not depend on jobs.
     """
     from tqdm import tqdm
 
     seeds = list(seeds)
-    if jobs is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jobs = 1 if torch.cuda.is_available() else min(cores, int(os.environ.get("OMP_NUM_THREADS", cores)))
-    jobs = min(jobs, len(seeds))
+    jobs = min(jobs or workers(), len(seeds))
     if jobs <= 1:
         return [_alone(run, seed) for seed in tqdm(seeds, desc=label, leave=False)]
     from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky import get_reusable_executor
 
+    _help_cloudpickle()
     try:
         with parallel_config(backend="loky", inner_max_num_threads=1):
             found = Parallel(n_jobs=jobs, return_as="generator")(delayed(_alone)(run, seed) for seed in seeds)
@@ -190,3 +206,31 @@ def repeat(run, seeds, jobs=None, label="repeats"):
 def _alone(run, seed):
     with one_thread():
         return run(seed)
+
+
+def _help_cloudpickle():
+    """Teach it two kinds of things that a notebook's functions lead to, and that it cannot send by itself.
+
+    Modules that are objects of a class of their own, torch.classes and torch.ops among them: cloudpickle takes an
+    attribute's name in a function's code (`bridge.classes` beside `torch`) for the submodule of that name. They go by
+    name. And functions of a notebook behind functools.cache: they go as they are, with an empty cache.
+    """
+    for module in list(sys.modules.values()):
+        if isinstance(module, types.ModuleType) and type(module) is not types.ModuleType:
+            copyreg.pickle(type(module), _by_name)
+    copyreg.pickle(functools._lru_cache_wrapper, _without_its_cache)
+
+
+def _by_name(module):
+    name = next(name for name, known in sys.modules.items() if known is module)
+    return importlib.import_module, (name,)
+
+
+def _without_its_cache(cached):
+    if cached.__module__ != "__main__":
+        return cached.__qualname__
+    return _cached, (cached.__wrapped__, cached.cache_parameters()["maxsize"])
+
+
+def _cached(function, maxsize):
+    return functools.lru_cache(maxsize)(function)

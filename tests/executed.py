@@ -5,7 +5,7 @@ import os
 
 from filelock import FileLock  # torch brings it
 
-from csi_utils.run import run_notebook
+from csi_papers.run.runner import run_notebook
 
 
 def folder(tmp_path_factory):
@@ -21,5 +21,5 @@ def smoke(path, tmp_path_factory):
     out = folder(tmp_path_factory)
     with FileLock(f"{out / path.stem}.lock"):
         if not (out / f"{path.stem}.json").is_file():
-            run_notebook(path, out, "smoke", threads=1)  # other tests run beside it on the same cores
+            run_notebook(path, out, "smoke", workers=1)  # other tests run beside it on the same cores
     return json.loads((out / f"{path.stem}.json").read_text(encoding="utf-8"))

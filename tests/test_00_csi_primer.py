@@ -7,7 +7,8 @@ import pytest
 from notebook_code import NOTEBOOKS, definitions
 from scipy import ndimage, special, stats
 
-from csi_utils import captures, channel, hardware
+from csi_utils.files import captures
+from csi_utils.sim import channel, hardware
 
 nb = definitions("00_csi_primer")
 K = channel.SUBCARRIERS[20e6]

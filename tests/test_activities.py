@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from csi_utils import activities, datasets
+from csi_utils import datasets
+from csi_utils.sim import activities
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from csi_utils import checks, exercises
-from csi_utils.run import run_notebook
-from csi_utils.teaching import assignments, feedback, grading, needed, sandbox, submissions
+from csi_utils import exercises
+from csi_papers.run import notebook as checks
+from csi_papers.run.runner import run_notebook
+from csi_papers.course import assignments, feedback, grading, needed, sandbox, submissions
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 PATHS = [path for path in sorted(FOLDER.glob("*.ipynb"))

@@ -14,9 +14,9 @@ import nbformat
 import pytest
 from notebook_lint import drawings
 
-from csi_utils import report
-from csi_utils.run import run_many
-from csi_utils.teaching import book, contents
+from csi_papers.pages import report
+from csi_papers.run.runner import run_many
+from csi_papers.pages import book, contents
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csi_utils import captures, datasets, hardware, sources
+from csi_utils import datasets
+from csi_utils.files import captures, sources
+from csi_utils.sim import hardware
 
 MIRROR = Path(os.environ["CSI_DATA_MIRROR"]) if os.environ.get("CSI_DATA_MIRROR") else None
 MIRROR = MIRROR if MIRROR is None or MIRROR.is_dir() else sources.ROOT / MIRROR

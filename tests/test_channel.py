@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from csi_utils import channel as ch
-from csi_utils import materials as mat
+from csi_utils.sim import channel as ch
+from csi_utils.sim import materials as mat
 
 LOW, HIGH = 2.437e9, 5.32e9
 BLACK = ch.Room(size=(20.0, 20.0, 20.0), walls=dict.fromkeys(ch.FACES, ch.Wall("air", 0.1)))  # nothing reflects

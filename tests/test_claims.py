@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csi_utils import bands, claims, scoreboard
+from csi_utils import claims, verdicts as scoreboard
+from csi_papers.run import bands
 
 TOML = """\
 # A comment that must survive.
@@ -317,7 +318,7 @@ def test_measured_bands_judge_the_next_run(tmp_path):
     """The whole way: ten seeds, bands written, then the same notebook holds them and another one does not."""
     import shutil
 
-    from csi_utils.run import run_notebook
+    from csi_papers.run.runner import run_notebook
     here = Path(__file__).parent / "bad_notebooks"
     shutil.copy(here / "spread.ipynb", tmp_path)
     shutil.copy(here / "spread.toml", tmp_path)

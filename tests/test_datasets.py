@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from csi_utils import converters, datasets, sources
+from csi_utils import datasets
+from csi_utils.files import converters, sources
 
 MIRROR = Path(os.environ["CSI_DATA_MIRROR"]) if os.environ.get("CSI_DATA_MIRROR") else None
 MIRROR = MIRROR if MIRROR is None or MIRROR.is_dir() else sources.ROOT / MIRROR
@@ -148,8 +149,8 @@ def test_simulated_sets_are_built_with_their_options(monkeypatch):
         return {"arrays": {"amp": np.zeros((options["n"], 2))}, "axes": {"amp": ("packet", "feature")}, "groups": (),
                 "honest_split": "", "card": {"title": name}}
 
-    monkeypatch.setitem(sys.modules, "csi_utils.simulated", types.SimpleNamespace(build=build))
-    monkeypatch.setattr("csi_utils.simulated", sys.modules["csi_utils.simulated"], raising=False)
+    monkeypatch.setitem(sys.modules, "csi_utils.sim.fingerprints", types.SimpleNamespace(build=build))
+    monkeypatch.setattr("csi_utils.sim.fingerprints", sys.modules["csi_utils.sim.fingerprints"], raising=False)
     ds = datasets.load("sim-lab", n=5)
     assert ds.source == "simulated" and ds["amp"].shape == (5, 2)
 

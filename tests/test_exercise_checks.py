@@ -13,8 +13,8 @@ import nbformat
 import pytest
 
 from csi_utils import exercises
-from csi_utils.teaching import assignments
-from csi_utils.teaching.needed import needed
+from csi_papers.course import assignments
+from csi_papers.course.needed import needed
 
 HERE = Path(__file__).parent
 PATHS = [path for path in sorted((HERE.parent / "notebooks").glob("*.ipynb"))

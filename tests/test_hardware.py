@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from csi_utils import channel as ch
-from csi_utils import hardware as hw
+from csi_utils.sim import channel as ch
+from csi_utils.sim import hardware as hw
 
 K = ch.SUBCARRIERS[20e6]
 IDEAL = hw.Card(noise_dbm=-300.0, sto=0, cfo=0, sfo=0, agc_step_db=0, counts=0, outliers=0)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from csi_utils import channel, datasets, hardware, materials, metal
+from csi_utils import datasets
+from csi_utils.sim import channel, hardware, materials, metal
 
 F = channel.frequencies(metal.FC["lane"])
 QUIET = hardware.Card(noise_dbm=-200.0, agc_step_db=0, counts=0.0, outliers=0.0)

@@ -6,7 +6,7 @@ import re
 import nbformat
 from notebook_lint import drawings
 
-from csi_utils import claims, scoreboard
+from csi_utils import claims, verdicts as scoreboard
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

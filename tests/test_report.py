@@ -9,8 +9,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from csi_utils import __main__, report
-from csi_utils.run import run_many
+from csi_papers import __main__
+from csi_papers.pages import report
+from csi_papers.run.runner import run_many
 
 BAD = Path(__file__).parent / "bad_notebooks"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -12,8 +12,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from csi_utils import __main__, checks, claims, run
-from csi_utils.run import run_many, run_notebook
+from csi_utils import claims
+from csi_papers import __main__
+from csi_papers.run import notebook as checks, runner as run
+from csi_papers.run.runner import run_many, run_notebook
 
 BAD = Path(__file__).parent / "bad_notebooks"
 REFUSED = {
@@ -243,13 +245,13 @@ def test_command_line_refuses_nonsense(capsys):
 
 
 def test_a_run_that_was_given_a_broken_guard_says_so(tmp_path, monkeypatch):
-    from csi_utils import engine
+    from csi_papers.run import engine
     monkeypatch.setattr(engine, "INSTALL", "1 / 0")
     assert "the guard was not active" in run_notebook(BAD / "good.ipynb", tmp_path)["status"]
 
 
 def test_kernel_that_never_answers_is_tried_once_more(tmp_path, monkeypatch):
-    from csi_utils import engine
+    from csi_papers.run import engine
     tries = []
     real = engine.Session
 
@@ -270,7 +272,8 @@ def test_network_is_allowed_where_it_is_meant_to_be(tmp_path):
 
 
 def test_real_data_are_asked_for_once_and_in_time(monkeypatch):
-    from csi_utils import datasets, sources
+    from csi_utils import datasets
+    from csi_utils.files import sources
     monkeypatch.setattr(sources, "registry", lambda: {"near": {}, "far": {}})
     monkeypatch.setattr(datasets, "available", lambda name: (True, "mirror: here") if name == "near" else (False, "no"))
     assert run.real_data("embedded")["offline"]
@@ -301,7 +304,7 @@ def test_runner_overhead(tmp_path):
 
 
 def test_light_commands_import_no_heavy_module():
-    code = ("import sys, csi_utils.__main__ as m; m._parser(); import csi_utils.claims\n"
+    code = ("import sys, csi_papers.__main__ as m; m._parser(); import csi_utils.claims\n"
             "print([n for n in ('papermill', 'torch', 'numpy', 'nbformat') if n in sys.modules])")
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
@@ -324,7 +327,7 @@ def test_what_the_tags_do_is_seen_in_the_kernel_too(tmp_path, monkeypatch, name,
 
 def test_a_kernel_that_lost_count_did_not_run_it_all(tmp_path):
     nb = nbformat.read(BAD / "good.ipynb", as_version=4)
-    nb.cells[2].source += "\nimport csi_utils.guard\n\ncsi_utils.guard.CELLS = -1  # as after a restart"
+    nb.cells[2].source += "\nimport csi_papers.run.guard\n\ncsi_utils.guard.CELLS = -1  # as after a restart"
     nbformat.write(nb, tmp_path / "restarted.ipynb")
     shutil.copy(BAD / "claims.toml", tmp_path)
     assert "of 5 code cells ran in the kernel" in run_notebook(tmp_path / "restarted.ipynb", tmp_path / "out")["status"]

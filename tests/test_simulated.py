@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from csi_utils import simulated
+from csi_utils.sim import fingerprints as simulated
 
 
 @pytest.fixture(scope="module")

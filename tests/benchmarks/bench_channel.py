@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from csi_utils import channel
+from csi_utils.sim import channel
 
 pytestmark = pytest.mark.benchmark
 POSITIONS = 20_000

@@ -1,0 +1,178 @@
+"""The command csi-papers, also python -m csi_papers: every command, one function each."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+
+def run(args):
+    """Execute notebooks; exit status 0 only when all ran and kept their bands."""
+    from csi_papers.run import runner
+    from csi_utils import ROOT, verdicts
+
+    notebooks = [Path(p) for p in args.notebooks] or runner.notebooks()
+    if not notebooks:
+        print("no notebooks: notebooks/ has none, and none was named", file=sys.stderr)
+        return 2
+    out = Path(args.out or ROOT / "build" / "runs" / args.profile)
+    # A file is named from here, but the notebook runs in its own folder.
+    given = {name: str(Path(value).resolve()) if value.endswith(".npz") and Path(value).is_file() else value
+             for name, value in args.parameters}
+    results = runner.run_many(notebooks, out, args.profile, args.source, args.seed, given, jobs=args.jobs,
+                              resume=args.resume)
+    records = [record for result in results for record in result["claims"]]
+    print(f"\n{verdicts.text_table(records)}\n")
+    if args.report:
+        from csi_papers.pages.report import write
+        print(f"report: {write(out, args.report)}")
+    failed = [result for result in results if result["status"] != "ok"]
+    for result in failed:
+        print(f"FAILED {result['notebook']}: {result['status'].removeprefix('failed: ')}")
+    print(f"{len(results) - len(failed)} of {len(results)} notebooks ran and kept their bands "
+          f"(profile {args.profile}, {sum(result['seconds'] for result in results):.0f} s)")
+    return int(bool(failed))
+
+
+def bands(args):
+    """Measure bands over seeds, into data/bands."""
+    from csi_papers.run import bands as module
+
+    try:
+        found = module.measure(args.notebooks, args.profile, args.seeds, args.source)
+    except ValueError as err:  # BandError, ClaimsError
+        print(f"no bands written: {err}", file=sys.stderr)
+        return 1
+    for (notebook, mid), band in found.items():
+        power = "" if band["power"] else " (keeps no control out: reported, not a check)"
+        print(f"{notebook} {mid}: {band['low']:g} to {band['high']:g}{power}")
+    return 0
+
+
+def report(args):
+    """Write index.html for a folder of results."""
+    from csi_papers.pages.report import write
+
+    try:
+        print(f"report: {write(args.results, args.out)}")
+    except FileNotFoundError as err:
+        print(err, file=sys.stderr)
+        return 1
+    return 0
+
+
+def slides(args):
+    """Make a deck of slides of each executed notebook."""
+    from csi_papers.pages import slides as module
+    return module.command(args)
+
+
+def book(args):
+    """Build the static site from executed notebooks."""
+    from csi_papers.pages import book as module
+    return module.command(args)
+
+
+def start(args):
+    """Write notebooks/START_HERE.md, the table of contents that make lab opens."""
+    from csi_papers.pages import contents as module
+    return module.command(args)
+
+
+def assignments(args):
+    """Make the nbgrader course: students' copies of the notebooks."""
+    from csi_papers.course import assignments as module
+    return module.command(args)
+
+
+def grade(args):
+    """Grade a folder of submissions: grades.csv and feedback pages."""
+    from csi_papers.course import grading as module
+    return module.command(args)
+
+
+def data(args):
+    """List, fetch and verify data sets."""
+    from csi_papers.run.data import command
+    return command(args.action, args.names)
+
+
+def _seeds(text):
+    first, _, last = text.partition(":")
+    try:
+        seeds = list(range(int(first), int(last))) if last else [int(s) for s in first.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected FIRST:END (END not included) or a,b,c")
+    return seeds
+
+
+def _jobs(text):
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number above 0")
+    return int(text)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="csi-papers", description="Executable papers on WiFi sensing.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def add(function):
+        command = commands.add_parser(function.__name__, help=function.__doc__.split("\n")[0].rstrip("."))
+        command.set_defaults(function=function)
+        return command
+
+    for command in (running := add(run)), (banding := add(bands)):
+        command.add_argument("--profile", choices=("smoke", "standard", "full"), default="standard")
+        command.add_argument("--source", choices=("auto", "embedded", "real"),
+                             help="default: auto; embedded in the smoke profile")
+    running.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="default: every notebook in notebooks/")
+    running.add_argument("--out", metavar="DIR", help="default: build/runs/PROFILE")
+    running.add_argument("--seed", type=int, default=0)
+    running.add_argument("--jobs", type=_jobs, default=1, help="notebooks at a time; they share the cores")
+    running.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                         help="another parameter of the notebooks")
+    running.add_argument("--resume", action="store_true", help="keep good results of the same code, data, parameters")
+    running.add_argument("--report", metavar="DIR", help="also write the report there")
+    banding.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")
+    banding.add_argument("--seeds", type=_seeds, default=list(range(10)), metavar="FIRST:END", help="default: 0:10")
+
+    pages = add(report)
+    pages.add_argument("results", metavar="DIR")
+    pages.add_argument("--out", metavar="DIR", help="default: build/report")
+    for function, made in ((slides, "build/slides"), (book, "build/book")):
+        pages = add(function)
+        pages.add_argument("results", metavar="DIR", nargs="?",
+                           help="executed notebooks; default: build/runs/standard, else full, else smoke")
+        pages.add_argument("--out", metavar="DIR", help=f"default: {made}")
+    add(start)
+
+    add(assignments).add_argument("--out", metavar="DIR", help="default: build/course")
+    grading = add(grade)
+    grading.add_argument("submissions", metavar="DIR")
+    grading.add_argument("--course", metavar="DIR", help="default: build/course")
+    grading.add_argument("--jobs", type=_jobs, default=1, help="submissions at a time")
+    grading.add_argument("--sandbox", choices=("auto", "require", "none"), default="auto",
+                         help="auto: bubblewrap where it works, else a warning; require: refuse to grade without")
+
+    sets = add(data)
+    sets.add_argument("action", choices=("list", "fetch", "verify"))
+    sets.add_argument("names", nargs="*", metavar="NAME", help="default: all real sets")
+    return parser
+
+
+def main(arguments=None):
+    """Returns the exit status. Each command imports only what it needs."""
+    args = _parser().parse_args(arguments)
+    # A scheduler's stop must take the kernels and their children along, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return args.function(args)
+    except KeyboardInterrupt:
+        print("stopped; no kernel is left running", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Pages made from executed notebooks: report, scoreboard, slides, book."""
