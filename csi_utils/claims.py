@@ -5,8 +5,8 @@
     ledger.close()      # shows the tables; raises OutOfBand when a value left its band
 
 What is claimed is written by hand in data/claims/NN_name.toml: [claims.ID] is what the paper says, [additions.ID] what
-we ask ourselves, [measures.ID] one number of ours for either. `csi-papers bands` writes what it measures over seeds into
-data/bands/NN_name.toml; bands and pooled verdicts follow from those values (`verdicts`).
+we ask ourselves, [measures.ID] one number of ours for either. `csi-papers bands` writes what it measures over seeds
+into data/bands/NN_name.toml; bands and pooled verdicts follow from those values (`verdicts`).
 """
 
 import math

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from csi_utils.files import own_data, sources
-from csi_utils.files.sources import DataAltered, DataUnavailable, registry
+from csi_utils.files.sources import DataUnavailable, registry
 
 # Sets that are always there: name -> the module of csi_utils whose build(name, **options) makes it, source, licence.
 _SIMULATED = ("simulated", "MIT, as this project")

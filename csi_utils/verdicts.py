@@ -187,7 +187,7 @@ def cells(row):
 
 
 def html_tables(title, records):
-    """The ledger as two HTML tables, the paper's claims and what we add; captions and header cells for screen readers."""
+    """The ledger as two HTML tables, the paper's claims and what we add, with captions for screen readers."""
     left = ' style="text-align:left"'  # notebook pages align tables to the right
     tables = ""
     for kind, caption in (("claim", f"The paper's claims. {title}"), ("addition", "What we add")):

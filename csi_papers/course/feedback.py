@@ -3,8 +3,8 @@
 import html
 import re
 
-from csi_papers.pages import report
 from csi_papers.course import assignments
+from csi_papers.pages import report
 
 _STYLE = """<style>
 .score { font-size: 1.6em; margin: .4em 0 } .lines { list-style: none; padding-left: 0 !important; margin: .3em 0 }

@@ -15,11 +15,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from csi_utils import exercises
-from csi_papers.run.provenance import write
-from csi_utils import ROOT
-from csi_papers.run.runner import in_parallel
 from csi_papers.course import assignments, needed, sandbox, submissions
+from csi_papers.run.provenance import write
+from csi_papers.run.runner import in_parallel
+from csi_utils import ROOT, exercises
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 

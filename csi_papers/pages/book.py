@@ -15,12 +15,11 @@ from base64 import b64decode
 from collections import Counter
 from pathlib import Path
 
-from csi_utils import verdicts as scoreboard
-from csi_papers.pages import report
-from csi_utils.files import sources
-from csi_utils import ROOT
-from csi_papers.pages import contents, slides
+from csi_papers.pages import contents, report, slides
 from csi_papers.pages.passages import first
+from csi_utils import ROOT
+from csi_utils import verdicts as scoreboard
+from csi_utils.files import sources
 
 LONG = 10  # lines of code that stay open; longer cells are collapsed
 SHOWN = ("image/png", "text/html", "text/plain")

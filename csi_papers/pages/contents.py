@@ -5,8 +5,8 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from csi_utils import ROOT
 from csi_papers.run.provenance import write as write_text
+from csi_utils import ROOT
 
 PROFILES = ("standard", "full", "smoke")  # whose results are shown, the first that is there
 

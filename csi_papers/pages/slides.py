@@ -17,11 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from csi_utils import claims, verdicts as scoreboard
-from csi_papers.pages import report
-from csi_utils import ROOT
-from csi_papers.run.provenance import write as write_text
-from csi_papers.pages import contents
+from csi_papers.pages import contents, report
 from csi_papers.pages.passages import (
     CHARS,
     blocks,
@@ -35,6 +31,9 @@ from csi_papers.pages.passages import (
     short_item,
     stacked,
 )
+from csi_papers.run.provenance import write as write_text
+from csi_utils import ROOT, claims
+from csi_utils import verdicts as scoreboard
 
 LINES = 16  # of text on a slide; the page itself fits the last bit, down to 24 px
 LEAD, BEFORE, QUESTION, AFTER = 300, 210, 210, 190  # characters that a passage may have on a slide

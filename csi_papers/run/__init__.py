@@ -1,1 +1,1 @@
-"""Run notebooks strictly, and measure bands. Kept empty: `guard` is imported in every process that a notebook starts."""
+"""Run notebooks strictly, and measure bands. Empty, for `guard` is imported in every process of a notebook."""

@@ -13,7 +13,6 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-
 import csi_utils
 from csi_utils import ROOT
 

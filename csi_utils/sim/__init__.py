@@ -1,1 +1,1 @@
-"""The radio rooms of this collection: materials, scene, channel, the card that measures it, and data sets made of them."""
+"""The radio rooms of this collection: materials, scene, channel, the card that measures, and data sets."""

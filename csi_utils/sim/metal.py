@@ -1,9 +1,9 @@
 """The simulated set `sim-metal`: people with and without a plate of metal or water, standing in a lane or walking.
 
 Called through csi_utils.datasets.load("sim-metal", scene="lane") and scene="walk". Metal gets no bonus: every contrast
-comes from csi_utils.sim.channel (physical optics for the plate, a scatterer and a diffracting strip for the person). Sizes,
-rooms and people are our choice, but where the papers' cards name a number; section 9 of notebook 08 says what was
-changed after a first look. First explained in notebooks/08_wi_metal, sections 4 and 7.
+comes from `channel` (physical optics for the plate, a scatterer and a diffracting strip for the person). Sizes, rooms
+and people are our choice, but where the papers' cards name a number; section 9 of notebook 08 says what was changed
+after a first look. First explained in notebooks/08_wi_metal, sections 4 and 7.
 """
 
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ _HALF = channel.SPEED_OF_LIGHT / 2
 
 @dataclass(frozen=True)
 class Thing:
-    """A flat upright object. material: of csi_utils.sim.materials; width (horizontal) and height in m; turn: angle of its
+    """A flat upright object. material: of `materials`; width (horizontal) and height in m; turn: angle of its
     normal off the direction in which it shines best, in rad."""
 
     material: str

@@ -1,6 +1,6 @@
 """The exercises of every notebook: the solution passes, the stub is to do, and each wrong answer fails its own check.
 
-Wrong answers live in tests/mutants/NOTEBOOK.toml. Cells that the exercises need are run once; then only they run.
+Wrong answers live in tests/papers/NN/wrong_answers.toml. Cells that the exercises need are run once; then only they run.
 """
 
 import ast
@@ -12,14 +12,15 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from csi_utils import exercises
 from csi_papers.course import assignments
 from csi_papers.course.needed import needed
+from csi_utils import exercises
 
 HERE = Path(__file__).parent
-PATHS = [path for path in sorted((HERE.parent / "notebooks").glob("*.ipynb"))
+PATHS = [path for path in sorted((HERE.parents[1] / "notebooks").glob("*.ipynb"))
          if any(map(assignments.graded, nbformat.read(path, as_version=4).cells))]
-MUTANTS = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in (HERE / "mutants").glob("*.toml")}
+MUTANTS = {path.stem: tomllib.loads(file.read_text(encoding="utf-8")) for path in PATHS
+           if (file := HERE / path.stem[:2] / "wrong_answers.toml").is_file()}
 ALL = [pytest.param(path.stem, exercise, n, id=f"{path.stem}-{exercise}-{mutant['mistake']}")
        for path in PATHS for exercise, mutants in MUTANTS.get(path.stem, {}).items()
        for n, mutant in enumerate(mutants)]
@@ -32,7 +33,7 @@ class Sheet:
     _made = {}
 
     def __init__(self, stem):
-        nb = nbformat.read(HERE.parent / "notebooks" / f"{stem}.ipynb", as_version=4)
+        nb = nbformat.read(HERE.parents[1] / "notebooks" / f"{stem}.ipynb", as_version=4)
         self.nb = assignments.source_notebook(nb, stem)
         self.exercises = assignments.exercises_of(self.nb)
         code = [cell for cell in self.nb.cells if cell.cell_type == "code"]
@@ -68,17 +69,17 @@ class Sheet:
 
 @notebook
 def test_exercises_fit_together(stem):
-    nb = nbformat.read(HERE.parent / "notebooks" / f"{stem}.ipynb", as_version=4)
+    nb = nbformat.read(HERE.parents[1] / "notebooks" / f"{stem}.ipynb", as_version=4)
     assert assignments.lint(nb) == []
 
 
 @notebook
 def test_exercises_have_hidden_tests_and_wrong_answers(stem):
     """A notebook without them is listed as skipped; one that has some has them all."""
-    nb = nbformat.read(HERE.parent / "notebooks" / f"{stem}.ipynb", as_version=4)
+    nb = nbformat.read(HERE.parents[1] / "notebooks" / f"{stem}.ipynb", as_version=4)
     found, lacking = assignments.exercises_of(nb), assignments.notes(nb)
     if stem not in MUTANTS:
-        pytest.skip(f"no tests/mutants/{stem}.toml yet: two wrong answers for each of {len(found)} exercises"
+        pytest.skip(f"no tests/papers/{stem[:2]}/wrong_answers.toml yet: two wrong answers for each of {len(found)} exercises"
                     + "".join(f"; {text}" for text in lacking))
     assert lacking == []
     assert {name: len(mutants) >= 2 for name, mutants in MUTANTS[stem].items()} == {one.id: True for one in found}

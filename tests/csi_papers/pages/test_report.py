@@ -13,7 +13,7 @@ from csi_papers import __main__
 from csi_papers.pages import report
 from csi_papers.run.runner import run_many
 
-BAD = Path(__file__).parent / "bad_notebooks"
+BAD = Path(__file__).parents[2] / "bad_notebooks"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 LOADS = re.compile(r"<(?:script|link|img|iframe|source)[^>]*(?:src|href)=[\"']?(?:https?:)?//|@import|url\([\"']?http")
 

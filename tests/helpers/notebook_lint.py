@@ -6,9 +6,9 @@ import binascii
 import functools
 import re
 
+from csi_papers.course.assignments import HIDDEN
 from csi_papers.run import notebook as checks
 from csi_papers.run.runner import run_notebook
-from csi_papers.course.assignments import HIDDEN
 
 SECTIONS = ("Parameters and setup", "The problem and the idea", "Symbols", "Known truth", "The method", "The data",
             "Reproduction", "Does it survive?", "Paper, code and us", "Exercises", "What we learned", "Results")

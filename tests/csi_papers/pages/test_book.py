@@ -14,11 +14,10 @@ import nbformat
 import pytest
 from notebook_lint import drawings
 
-from csi_papers.pages import report
+from csi_papers.pages import book, contents, report
 from csi_papers.run.runner import run_many
-from csi_papers.pages import book, contents
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Sphinx warns of calls that its theme makes and that a later Sphinx will not have; nothing of ours.
 pytestmark = [pytest.mark.notebook, pytest.mark.timeout(1500),

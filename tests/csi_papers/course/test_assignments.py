@@ -9,12 +9,12 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from csi_utils import exercises
+from csi_papers.course import assignments, feedback, grading, needed, sandbox, submissions
 from csi_papers.run import notebook as checks
 from csi_papers.run.runner import run_notebook
-from csi_papers.course import assignments, feedback, grading, needed, sandbox, submissions
+from csi_utils import exercises
 
-FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+FOLDER = Path(__file__).resolve().parents[3] / "notebooks"
 PATHS = [path for path in sorted(FOLDER.glob("*.ipynb"))
          if any(map(assignments.graded, nbformat.read(path, as_version=4).cells))]
 WHOLE = [pytest.param(path.stem, id=path.stem) for path in PATHS if path.stem[:2] in ("01", "04")]  # takes its time

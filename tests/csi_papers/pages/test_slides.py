@@ -8,11 +8,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from csi_utils import claims
 from csi_papers import __main__
 from csi_papers.pages import contents, passages, slides
+from csi_utils import claims
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[3] / "notebooks").glob("*.ipynb"))
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 MARK = {"slideshow": {"slide_type": "slide"}}
 RECORD = {"id": "C1.a", "says": "It works", "what": "error", "value": 1.5, "unit": "m", "interval": 0.1,

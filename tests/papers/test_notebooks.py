@@ -11,7 +11,7 @@ from notebook_lint import MAX_CELLS, SECTIONS, lint, recorded_twice
 
 from csi_utils import claims
 
-FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = [pytest.param(path, id=path.stem) for path in sorted(FOLDER.glob("*.ipynb"))] or [
     pytest.param(None, marks=pytest.mark.skip(reason="notebooks/ has no notebook yet"))]
 
@@ -40,7 +40,7 @@ def test_smoke_run(path, tmp_path_factory):
 
 
 def test_the_same_seed_gives_the_same_bits_in_a_tiny_notebook(tmp_path):
-    first, second = recorded_twice(Path(__file__).parent / "bad_notebooks" / "spread.ipynb", tmp_path, measure=True)
+    first, second = recorded_twice(Path(__file__).parents[1] / "bad_notebooks" / "spread.ipynb", tmp_path, measure=True)
     assert first and first == second
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csi_utils import claims, verdicts as scoreboard
 from csi_papers.run import bands
+from csi_utils import claims
+from csi_utils import verdicts as scoreboard
 
 TOML = """\
 # A comment that must survive.
@@ -319,7 +320,7 @@ def test_measured_bands_judge_the_next_run(tmp_path):
     import shutil
 
     from csi_papers.run.runner import run_notebook
-    here = Path(__file__).parent / "bad_notebooks"
+    here = Path(__file__).parents[1] / "bad_notebooks"
     shutil.copy(here / "spread.ipynb", tmp_path)
     shutil.copy(here / "spread.toml", tmp_path)
     before = run_notebook(tmp_path / "spread.ipynb", tmp_path / "out")

@@ -6,9 +6,10 @@ import re
 import nbformat
 from notebook_lint import drawings
 
-from csi_utils import claims, verdicts as scoreboard
+from csi_utils import claims
+from csi_utils import verdicts as scoreboard
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
