@@ -4,6 +4,7 @@ papermill passes each of these in silence: see tests/bad_notebooks/.
 """
 
 import ast
+import re
 import warnings
 
 import nbformat
@@ -131,3 +132,30 @@ def _as_type(name, value, default):
     if type(read) is not kind:
         raise Refused(f"parameter {name}: got {value!r}, expected {kind.__name__} as its default {default!r}")
     return read
+
+
+# What a reader needs.
+
+WORDS_A_MINUTE, CHARACTERS_A_MINUTE = 200, 840  # of prose; of code, twelve lines of seventy characters
+NOT_READ = re.compile(r"### BEGIN (SOLUTION|HIDDEN TESTS).*?### END \1", re.DOTALL)
+
+
+def reading_minutes(nb):
+    """Minutes that a reader needs for a notebook: its words, its visible code, and one for each figure.
+
+    Collapsed cells, solutions and hidden tests are not read. A figure is a cell tagged so, a cell that shows one, or an
+    attached picture. A float.
+    """
+    minutes = 0.0
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            minutes += len(cell.source.split()) / WORDS_A_MINUTE + cell.source.count("](attachment:")
+        elif cell.cell_type == "code":
+            marks = set(tags(cell))
+            if marks & {"figure", "main-figure"} or "plots.show(" in cell.source or "plt.show(" in cell.source:
+                minutes += 1
+            collapsed = cell.metadata.get("jupyter", {}).get("source_hidden")
+            if not collapsed and not marks & {"hide-input", "remove-input"}:
+                lines = NOT_READ.sub("", cell.source).splitlines()
+                minutes += sum(len(line.rstrip()) for line in lines) / CHARACTERS_A_MINUTE
+    return minutes
