@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from test_datasets import MIRROR, REAL
+from real_data import MIRROR, REAL
 
 from csi_utils import datasets, digits
+from csi_utils.files import packaged
 
 SHAPE = {("mnist", "train"): 60000, ("mnist", "test"): 10000, ("usps", "train"): 7291, ("usps", "test"): 2007,
          ("mnist-m", "test"): 10000}
@@ -52,9 +53,9 @@ def test_packaged_digits_are_those_of_the_packages_in_the_said_order():
 def test_every_filled_in_form_of_the_uci_digits_is_on_one_side_and_begins_alike():
     labels = np.concatenate([digits.load("uci-digits", part)[1] for part in digits.PARTS])
     list_begins = np.tile(np.arange(10), 2)
-    clean = [start for start in digits.UCI_FORMS if (labels[start:start + 20] == list_begins).sum() >= 19]
+    clean = [start for start in packaged.UCI_FORMS if (labels[start:start + 20] == list_begins).sum() >= 19]
     assert len(clean) == 13 and 1541 not in clean
-    assert len(digits.load("uci-digits", "train")[1]) in digits.UCI_FORMS
+    assert len(digits.load("uci-digits", "train")[1]) in packaged.UCI_FORMS
 
 
 def test_the_order_of_the_uci_digits_is_that_of_their_writers():

@@ -1,5 +1,8 @@
+"""CORAL is skada's, and refuses what does not fit."""
+
 import numpy as np
 import pytest
+import sklearn
 
 from csi_utils.features import coral
 
@@ -20,10 +23,13 @@ def test_coral_gives_the_source_the_targets_moments():
 
 def test_coral_is_skadas():
     """Both whiten with the symmetric root of one covariance and colour with that of the other."""
+    before = sklearn.get_config()
     da = pytest.importorskip("skada")
+    sklearn.set_config(**before)  # the import turns metadata routing on, for all that comes later in this process
     source, target = two_sides()
     x = np.concatenate([source - source.mean(0), target - target.mean(0)])
-    theirs = da.CORALAdapter(reg=0.0).fit_transform(x, sample_domain=np.r_[np.ones(300), -np.ones(200)])
+    with sklearn.config_context(enable_metadata_routing=True):
+        theirs = da.CORALAdapter(reg=0.0).fit_transform(x, sample_domain=np.r_[np.ones(300), -np.ones(200)])
     theirs = np.asarray(theirs)[:300] * np.sqrt(299 / 300 * 200 / 199)  # n there, n - 1 here, in the covariance
     np.testing.assert_allclose(theirs, coral(source, target, shrink=0.0) - target.mean(0), rtol=1e-6, atol=1e-8)
 

@@ -1,21 +1,17 @@
 """Raw captures: what is good is read exactly, and what is broken costs only itself and is said."""
 
-import os
 import struct
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from real_data import MIRROR, needs
 
 from csi_utils import datasets
-from csi_utils.files import captures, sources
+from csi_utils.files import captures
 from csi_utils.sim import hardware
 
-MIRROR = Path(os.environ["CSI_DATA_MIRROR"]) if os.environ.get("CSI_DATA_MIRROR") else None
-MIRROR = MIRROR if MIRROR is None or MIRROR.is_dir() else sources.ROOT / MIRROR
-CAPTURES = pytest.mark.skipif(MIRROR is None or not (MIRROR / "captures").is_dir(),
-                              reason="CSI_DATA_MIRROR is unset or holds no captures")
+CAPTURES = needs("captures")
 
 # ---- ESP32 -----------------------------------------------------------------------------------------------------
 
