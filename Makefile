@@ -1,6 +1,7 @@
 # make run    every notebook at the standard profile, and build/report/index.html
 # make test   lint, unit tests, every notebook at the smoke profile
-# make lab    JupyterLab on the notebooks, beginning with a table of contents
+# make check  lint and the tests that need no notebook: under a minute
+# make lab    JupyterLab on copies of the notebooks to learn with; make lab NOTEBOOKS=source opens the originals
 # make assignments   an nbgrader course, build/course: a copy of each notebook for students, without solutions
 # make grade SUBMISSIONS=dir   grades.csv and a page of feedback for each submission, in build/course
 # make slides a deck of slides for each executed notebook, build/slides; make run comes first
@@ -30,13 +31,16 @@ CSI_DATA_MIRROR ?= $(abspath ../shared/mirror)
 export CSI_DATA_MIRROR
 endif
 
-.PHONY: run test lint setup lab assignments grade slides book strip reproduce benchmark clean
+.PHONY: run test check lint setup lab assignments grade slides book strip reproduce benchmark clean
 
 run: $(READY)
-	$(PY) -m csi_utils run --profile $(PROFILE) --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
+	$(PY) -m csi_papers run --profile $(PROFILE) --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
 
 test: $(READY) lint
 	$(PY) -m pytest -n 2
+
+check: $(READY) lint
+	$(PY) -m pytest -q -n 2 -m "not notebook and not slow and not browser"
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -45,30 +49,30 @@ setup: $(READY)
 
 # Jupyter refuses to run as root, which is who one is in many containers.
 lab: $(READY)
-	$(PY) -m csi_utils start
+	$(PY) -m csi_papers start
 	$(VENV)/bin/jupyter lab notebooks --LabApp.default_url=/lab/tree/START_HERE.md \
 		--LabApp.app_settings_dir=$(CURDIR)/docs/lab $(if $(filter 0,$(shell id -u)),--allow-root)
 
 assignments: $(READY)
-	$(PY) -m csi_utils assignments --out "$(COURSE)"
+	$(PY) -m csi_papers assignments --out "$(COURSE)"
 
 # SANDBOX=require refuses to grade where student code cannot be locked in.
 grade: $(READY)
 	$(if $(SUBMISSIONS),,$(error Which folder? make grade SUBMISSIONS=path/to/submissions))
-	$(PY) -m csi_utils grade "$(SUBMISSIONS)" --course "$(COURSE)" --jobs $(JOBS) --sandbox $(SANDBOX)
+	$(PY) -m csi_papers grade "$(SUBMISSIONS)" --course "$(COURSE)" --jobs $(JOBS) --sandbox $(SANDBOX)
 
 slides: $(READY)
-	$(PY) -m csi_utils slides
+	$(PY) -m csi_papers slides
 
 book: $(READY)
-	$(PY) -m csi_utils book
+	$(PY) -m csi_papers book
 
 # Take outputs and run marks out of the notebooks, as they are committed; cell ids and tags stay.
 strip: $(READY)
 	$(VENV)/bin/nbstripout --keep-id --extra-keys 'metadata.papermill cell.metadata.papermill cell.metadata.execution' notebooks/*.ipynb
 
 reproduce: $(READY)
-	$(PY) -m csi_utils run --profile full --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
+	$(PY) -m csi_papers run --profile full --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
 
 benchmark: $(READY)
 	$(PY) -m pytest -q tests/benchmarks/bench_*.py
