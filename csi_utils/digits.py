@@ -74,6 +74,28 @@ def _embedded(name, part):
     return x[rows], y[rows], top
 
 
+def pair(source: str, target: str, size: int, count: int, frame: bool = False, device="cpu"):
+    """The four parts of an adaptation task, name -> (x (n, 1, size, size) float32, y (n,) int64), tensors on `device`.
+
+    "source": `count` evenly spaced training digits of one set, or all; "held": up to 1000 of its test digits; "pool":
+    `count` training digits of the other set, whose labels a method may not use; "test": up to 2000 of its test digits
+    (10,000 where count is above 4000). frame: all of them framed as MNIST's are. First explained in notebooks/04_dsan,
+    section 5.
+    """
+    _whole("count", count, 1)
+    tests = 10000 if count > 4000 else 2000
+    plan = {"source": (source, "train", count), "held": (source, "test", 1000),
+            "pool": (target, "train", count), "test": (target, "test", tests)}
+    parts = {}
+    for name, (whose, part, most) in plan.items():
+        x, y = load(whose, part, 28 if whose.startswith("mnist") else size)
+        rows = np.linspace(0, len(x) - 1, min(most, len(x))).astype(int)
+        x = _resized(x[rows], size)
+        x = framed(x, round(size * 20 / 28)) if frame else x
+        parts[name] = torch.from_numpy(x).to(device), torch.from_numpy(y[rows]).to(device)
+    return parts
+
+
 def framed(x, box: int = 20):
     """Each digit of x (n, 1, size, size) framed as MNIST was made: same shape, float32.
 

@@ -147,6 +147,12 @@ def predict(model, x, batch=1024):
         return torch.cat([model(part) for part in x.split(batch)]).cpu()
 
 
+def accuracy(model, part):
+    """Share of the rows of part = (x, y) whose most probable class is right, in %. See notebooks/04_dsan, section 6."""
+    x, y = part
+    return 100 * (predict(model, x).argmax(1) == y.cpu()).double().mean().item()
+
+
 def with_target_statistics(model, x, batch=256):
     """A copy of the model whose batch-norm layers hold the mean and variance of x (n, ...): no label, no gradient.
 

@@ -4,6 +4,7 @@
     scores.table("{:.2f} ± {:.2f} m")              # a pandas DataFrame: method x case
     scores.mean("SVR", "day 2")                    # an Estimate: mean and half width of its 95 % interval
     scores.gain("SVR", over="5-NN", case="day 2")  # paired; above 0 when SVR is the better one
+    scores.at(-1).mean("SVR", "day 2")             # where a score is an array (one number an epoch, say): its last
     ledger.record("C3", scores.mean("SVR", "day 2"), ...)   # takes value and interval from the Estimate
 
 First explained in notebooks/01_svm_fingerprinting, section "Reproduction".
@@ -63,14 +64,27 @@ class Scores:
             raise KeyError(f"method: got {method!r}, expected one of {', '.join(self.methods)}")
         return self.values[case][self.methods.index(method)]
 
+    def at(self, *index):
+        """The same trials with one entry of every score that is an array: at(-1), at(-1, 0), ...; Scores."""
+        return Scores(self.methods, {case: values[:, :, *index] for case, values in self.values.items()}, self.better)
+
     def mean(self, method, case=None):
-        """The method's mean score as an Estimate."""
-        return Estimate(self[method, case])
+        """The method's mean score as an Estimate. Where a score is an array, its mean is one repeat's number; where
+        there are several cases and none is named, the mean over them is."""
+        return Estimate(np.mean([self._numbers(method, case) for case in self._named(case)], 0))
 
     def gain(self, method, over, case=None):
         """What `method` gains over another on the same repeats, as an Estimate; above 0 when it is the better one."""
-        difference = self[method, case] - self[over, case]
+        gains = [self._numbers(method, case) - self._numbers(over, case) for case in self._named(case)]
+        difference = np.mean(gains, 0)
         return Estimate(difference if self.better == "higher" else -difference)
+
+    def _named(self, case):
+        return self.cases if case is None else [case]
+
+    def _numbers(self, method, case):
+        values = self[method, case]
+        return values.reshape(len(values), -1).mean(1)
 
     def table(self, form="{:.2f} ± {:.2f}"):
         """Mean and interval of every method (rows) and case (columns), as text. form: what to make of the two."""
@@ -96,8 +110,7 @@ def run(methods, draw, repeats, seed=0, better="higher", jobs=None, label="repea
         raise ValueError(f"better: got {better!r}, expected 'higher' or 'lower'")
     if not methods or repeats < 1:
         raise ValueError(f"methods, repeats: expected one or more, got {list(methods)} and {repeats}")
-    numbers = [1000 * (seed + 1) + repeat for repeat in range(repeats)]
-    found = training.repeat(_Repeat(methods, draw), numbers, jobs=jobs, label=label)
+    found = training.repeat(_Repeat(methods, draw), _numbers(seed, repeats), jobs=jobs, label=label)
     cases = list(found[0][0])
     for row in found:
         for name, scores in zip(methods, row, strict=True):
@@ -108,6 +121,19 @@ def run(methods, draw, repeats, seed=0, better="higher", jobs=None, label="repea
         by_repeat = np.array([[scores[case] for scores in row] for row in found], float)
         values[case] = np.moveaxis(by_repeat, 0, 1)
     return Scores(methods, values, better)
+
+
+def draws(draw, repeats, seed=0, jobs=None, label="data"):
+    """{number: draw(number)} for the repeats of `run`, in parallel: data that several runs share.
+
+    data = trials.draws(draw, repeats=8, seed=seed);   scores = trials.run(methods, data.get, repeats=8, seed=seed)
+    """
+    numbers = _numbers(seed, repeats)
+    return dict(zip(numbers, training.repeat(draw, numbers, jobs=jobs, label=label), strict=True))
+
+
+def _numbers(seed, repeats):
+    return [1000 * (seed + 1) + repeat for repeat in range(repeats)]
 
 
 @dataclass
