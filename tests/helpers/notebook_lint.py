@@ -1,35 +1,48 @@
-"""The structure that every notebook of the collection keeps: `lint(nb)` gives what is wrong, a sentence each."""
+"""The structure that every notebook of the collection keeps: `lint(nb, stem)` gives what is wrong, a sentence each.
+
+There are two forms. Notebooks with the metadata `edition` 2 are in the second one; those of LEGACY are in the first
+until they are rewritten, and no other notebook may be.
+"""
 
 import ast
 import base64
 import binascii
 import functools
 import re
+import symtable
 
-from csi_papers.course.assignments import HIDDEN
+from csi_papers.course.assignments import HIDDEN, Malformed, exercises_of
 from csi_papers.run import notebook as checks
 from csi_papers.run.runner import run_notebook
 
-SECTIONS = ("Parameters and setup", "The problem and the idea", "Symbols", "Known truth", "The method", "The data",
-            "Reproduction", "Does it survive?", "Paper, code and us", "Exercises", "What we learned", "Results")
-CARD = ("Claim", "Verdict", "Prerequisites", "Time", "Data")
+LEGACY = ("00_csi_primer", "02_adaploc", "03_bilstm_transfer", "05_bdg", "06_aae", "07_alae", "08_wi_metal")
+OLD_SECTIONS = ("Parameters and setup", "The problem and the idea", "Symbols", "Known truth", "The method", "The data",
+                "Reproduction", "Does it survive?", "Paper, code and us", "Exercises", "What we learned", "Results")
+OLD_CARD = ("Claim", "Verdict", "Prerequisites", "Time", "Data")
+OLD_CELLS, OLD_LINES = 70, 25
+SECTIONS = ("Set-up", "The problem and the idea", "Known truth", "The method", "The data and its trap", "Reproduction",
+            "Does it survive?", "What we chose", "What we learned", "Results")
+CARD = ("Paper", "Claim", "Prerequisites", "You will be able to", "Time", "Data")
+MINUTES, MINUTES_DEEPER, MAX_COLUMNS, MAX_FUNCTIONS = 60, 45, 88, 25
 TAGS = {"parameters", "setup", "exercise", "solution", "check", "hidden-check", "figure", "main-figure", "claim",
-        "ledger", "slow"}
-MAX_CELLS, MAX_LINES, MIN_ALT = 70, 25, 20
+        "ledger", "slow", "hide-input"}
+MIN_ALT = 20
 # A machine's own folders; a relative path or a URL is none of these.
 ABSOLUTE = re.compile(r"(?<![\w./:~-])(?:/(?:home|Users|root|tmp|mnt|work|content|usr|var|opt|private)/|~/)"
                       r"|\b[A-Za-z]:\\\\?\w")
 PAIRS = (("### BEGIN SOLUTION", "### END SOLUTION"), ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"))
 
 
-def lint(nb):
-    """What is wrong with a notebook, as sentences; an empty list for a good one."""
+def lint(nb, stem, deeper=False):
+    """What is wrong with a notebook, as sentences; an empty list for a good one. deeper: it lies in deeper/."""
     try:
         checks.check(nb)
         refused = []
     except checks.Refused as err:
         refused = [str(err)]
-    return [*refused, *_whole(nb), *_headings(nb), *_sizes(nb),
+    old = stem in LEGACY and nb.metadata.get("edition") != 2
+    form = _old(nb) if old else _second(nb, deeper)
+    return [*refused, *_whole(nb), *form, *_sizes(nb),
             *(f"{checks.label(cell, n)}: {text}" for n, cell in enumerate(nb.cells, 1) for text in _cell(nb, n - 1))]
 
 
@@ -52,8 +65,10 @@ def _whole(nb):
     ids = [cell.get("id") for cell in nb.cells]
     if None in ids or len(set(ids)) < len(ids):
         yield "cell ids are missing or not unique"
-    if len(nb.cells) > MAX_CELLS:
-        yield f"{len(nb.cells)} cells, expected at most {MAX_CELLS}"
+    if not nb.cells or nb.cells[0].cell_type != "markdown" or not headings(nb.cells[0].source.split("\n\n")[0], 1):
+        yield "the first cell does not begin with a level-1 title"
+    if sum(len(headings(source, 1)) for source in _markdown(nb)) != 1:
+        yield "not exactly one level-1 heading"
     if not any("claims.open(" in cell.source for cell in nb.cells if cell.cell_type == "code"):
         yield "no ledger is opened"
     if sum("main-figure" in checks.tags(cell) for cell in nb.cells) > 1:
@@ -75,29 +90,130 @@ def drawings(nb):
     return found
 
 
-def _headings(nb):
-    if not nb.cells or nb.cells[0].cell_type != "markdown" or not headings(nb.cells[0].source.split("\n\n")[0], 1):
-        yield "the first cell does not begin with a level-1 title"
-    if sum(len(headings(source, 1)) for source in _markdown(nb)) != 1:
-        yield "not exactly one level-1 heading"
+def _sections(nb, expected):
+    """Are the level-2 headings these, numbered from 1? A heading may go on after its name."""
     found = [heading for source in _markdown(nb) for heading in headings(source, 2)]
-    expected = [f"{number}. {name}" for number, name in enumerate(SECTIONS, 1)]
-    if found[-1:] == ["Results"]:  # the ledger's table may stand without a number
-        expected[-1] = "Results"
-    for number, want in enumerate(expected):
-        if number >= len(found) or not found[number].startswith(want):
-            got = found[number] if number < len(found) else "the end"
-            yield f"level-2 heading {number + 1} is {got!r}, expected '## {want}...'"
-            break
+    for number, name in enumerate(expected, 1):
+        got = found[number - 1] if number <= len(found) else "the end"
+        if not got.startswith(f"{number}. {name}") and (name, got) != ("Results", "Results"):
+            yield f"level-2 heading {number} is {got!r}, expected '## {number}. {name}...'"
+            return
     if len(found) > len(expected):
         yield f"level-2 heading {found[len(expected)]!r} is one too many"
+
+
+def _old(nb):
+    """What the first form asks for, and the second does not."""
+    yield from _sections(nb, OLD_SECTIONS)
     card = ""
     for cell in nb.cells:
         if cell.cell_type != "markdown" or headings(cell.source, 2):
             break
         card += cell.source
-    if missing := [word for word in CARD if not re.search(rf"\b{word}", card)]:
+    if missing := [word for word in OLD_CARD if not re.search(rf"\b{word}", card)]:
         yield f"the card lacks {', '.join(missing)}"
+    if len(nb.cells) > OLD_CELLS:
+        yield f"{len(nb.cells)} cells, expected at most {OLD_CELLS}"
+    for number, cell in enumerate(nb.cells, 1):
+        lines = len(HIDDEN.sub("", cell.source).splitlines())  # hidden tests are in no student's copy
+        if cell.cell_type == "code" and lines > OLD_LINES:
+            yield f"{checks.label(cell, number)}: {lines} lines, expected at most {OLD_LINES}"
+
+
+def _second(nb, deeper):
+    """What the second form asks for."""
+    if nb.metadata.get("edition") != 2:
+        yield f"the metadata edition is {nb.metadata.get('edition')!r}, expected 2"
+    own = [h for source in _markdown(nb) for h in headings(source, 2)]
+    yield from _sections(nb, ("Set-up", *[""] * (len(own) - 2), "Results") if deeper else SECTIONS)
+    source = "\n".join(_markdown(nb))
+    if not deeper and not re.search(r"^## 9\..*^### Symbols$.*^## 10\.", source, re.M | re.S):
+        yield "no subsection '### Symbols' in section 9"
+    first = nb.cells[0].source
+    if not re.match(r"# \d\d · \S", first):
+        yield f"the title is {first[:30]!r}, expected '# NN · Title'"
+    rows = [name.removesuffix("s") if name == "Papers" else name
+            for name in re.findall(r"^\| \*\*(.+?)\*\* \| .* \|$", first, re.M)]
+    if rows != list(CARD):
+        yield f"the rows of the card are {', '.join(rows) or '(none)'}, expected {', '.join(CARD)}"
+    minutes, limit = checks.reading_minutes(nb), MINUTES_DEEPER if deeper else MINUTES
+    if minutes > limit:
+        yield f"{minutes:.0f} minutes to read, expected at most {limit}"
+    if (count := sum(_functions(cell.source) for cell in nb.cells if cell.cell_type == "code")) > MAX_FUNCTIONS:
+        yield f"{count} functions and classes, expected at most {MAX_FUNCTIONS}"
+    if not (nb.cells[-1].source.endswith("ledger.close()") and "ledger" in checks.tags(nb.cells[-1])):
+        yield "the last cell is not ledger.close(), tagged ledger"
+    for number, cell in enumerate(nb.cells, 1):
+        yield from (f"{checks.label(cell, number)}: {text}" for text in _second_cell(cell))
+    yield from _exercises(nb, deeper)
+
+
+def _functions(source):
+    """Functions and classes of a cell; a method is part of its class."""
+    found = [node for node in ast.walk(_tree(source)) if isinstance(node, _FUNCTION | ast.ClassDef)]
+    methods = [part for node in found if isinstance(node, ast.ClassDef) for part in node.body
+               if isinstance(part, _FUNCTION)]
+    return len(found) - len(methods)
+
+
+def _second_cell(cell):
+    for name, bundle in cell.get("attachments", {}).items():
+        if list(bundle) != ["image/png"]:
+            yield f"the attachment {name} is {', '.join(bundle)}, expected image/png: JupyterLab shows no other drawing"
+    if cell.cell_type != "code":
+        return
+    if wide := [line for line in cell.source.splitlines() if len(line) > MAX_COLUMNS]:
+        yield f"a line of {len(wide[0])} characters, expected at most {MAX_COLUMNS}: {wide[0].strip()[:40]}..."
+    tags, hidden = set(checks.tags(cell)), bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+    if hidden != ("hide-input" in tags):
+        yield "jupyter.source_hidden and the tag hide-input go together"
+    if tags & {"figure", "main-figure"} and not hidden:
+        yield "the code of a figure is not collapsed (jupyter.source_hidden and the tag hide-input)"
+
+
+def _exercises(nb, deeper):
+    """Text, solution and check stand together, and what comes after them does not depend on them."""
+    try:
+        found = exercises_of(nb)
+    except Malformed as err:
+        yield str(err)
+        return
+    if not found and not deeper:
+        yield "no exercise"
+    own = [id(cell) for one in found for cell in (one.solution, one.check)]
+    for number, cell in enumerate(nb.cells, 1):
+        if set(checks.tags(cell)) & {"exercise", "solution", "hidden-check"} and id(cell) not in own:
+            yield f"{checks.label(cell, number)}: tagged as part of an exercise, and of none that gives points"
+    for number, one in enumerate(found, 1):
+        start = nb.cells.index(one.text)
+        if nb.cells[start:start + 3] != [one.text, one.solution, one.check]:
+            yield f"{one.id}: text, solution and check do not follow each other"
+        if one.number != f"Exercise {number}":
+            yield f"{one.id}: is called {one.number}, expected Exercise {number}"
+        for cell, want in ((one.solution, {"exercise", "solution"}), (one.check, {"check", "hidden-check"})):
+            if lacks := want - set(checks.tags(cell)):
+                yield f"{one.id}: a cell lacks the tag {', '.join(sorted(lacks))}"
+        open_names = _names(one.solution.source)[0] | _names(one.check.source)[0]
+        for cell in nb.cells[start + 3:]:
+            sets, reads = _names(cell.source) if cell.cell_type == "code" else (set(), set())
+            if needs := reads & open_names - sets:
+                yield f"{one.id}: {checks.label(cell, nb.cells.index(cell) + 1)} needs {', '.join(sorted(needs))} of it"
+            open_names -= sets
+
+
+def _names(source):
+    """Names of the notebook that a cell sets, and those that it reads, also within functions."""
+    try:
+        table = symtable.symtable(source, "cell", "exec")
+    except SyntaxError:  # told by checks.check
+        return set(), set()
+    sets = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    reads, todo = {s.get_name() for s in table.get_symbols() if s.is_referenced()}, table.get_children()
+    while todo:
+        inner = todo.pop()
+        reads |= {s.get_name() for s in inner.get_symbols() if s.is_global() and s.is_referenced()}
+        todo += inner.get_children()
+    return sets, reads
 
 
 def _sizes(nb):
@@ -137,14 +253,14 @@ def _cell(nb, index):
         return
     if cell.outputs or cell.execution_count is not None:
         yield "outputs or an execution count are stored"
-    lines = len(HIDDEN.sub("", cell.source).splitlines())  # hidden tests are the grader's, and in no student's copy
-    if lines > MAX_LINES:
-        yield f"{lines} lines, expected at most {MAX_LINES}"
     for begin, end in PAIRS:
         if [m for m in re.findall(f"{begin}|{end}", cell.source)] != [begin, end] * cell.source.count(begin):
             yield f"{begin} and {end} are not balanced"
     yield from _code(cell)
     yield from _figure(nb, index)
+
+
+_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _nodes(source, kind):
