@@ -79,6 +79,32 @@ def start(args):
     return module.command(args)
 
 
+def learn(args):
+    """Write copies of the notebooks to learn with, without solutions; what you changed stays."""
+    from csi_papers.course import learn as module
+    return module.command(args)
+
+
+def docs(args):
+    """Write the tables in docs/ that follow from terms.toml, cards and exercises."""
+    from csi_papers.pages import docs as module
+    return module.command(args)
+
+
+def new(args):
+    """Make the seven files of a new paper from the template."""
+    from csi_papers.run import new as module
+
+    try:
+        made = module.stamp(args.name)
+    except ValueError as err:
+        print(err, file=sys.stderr)
+        return 2
+    print("\n".join(made))
+    print("It runs and is green as it is. docs/add-a-paper.md says in which order to change it.")
+    return 0
+
+
 def assignments(args):
     """Make the nbgrader course: students' copies of the notebooks."""
     from csi_papers.course import assignments as module
@@ -147,7 +173,10 @@ def _parser():
                            help="executed notebooks; default: build/runs/standard, else full, else smoke")
         pages.add_argument("--out", metavar="DIR", help=f"default: {made}")
     add(start)
+    add(docs)
+    add(new).add_argument("name", metavar="NN_short_name")
 
+    add(learn).add_argument("--out", metavar="DIR", help="default: build/learn")
     add(assignments).add_argument("--out", metavar="DIR", help="default: build/course")
     grading = add(grade)
     grading.add_argument("submissions", metavar="DIR")
@@ -172,6 +201,12 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("stopped; no kernel is left running", file=sys.stderr)
         return 130
+    except FileNotFoundError as err:
+        from csi_utils.files.sources import NoMirror
+        if not isinstance(err, NoMirror):
+            raise
+        print(err, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -124,6 +124,8 @@ def _entry(name, also=()):
 
 def _load_real(name) -> Dataset:
     entry = _entry(name)
+    if sources.is_capture(name):
+        raise ValueError(f"name: {name!r} is a raw capture: datasets.capture({name!r}, source) gives its path")
     kept = ("title", "task", "hardware", "licence", "redistribution", "citation", "caveats")
     card = {key: entry[key] for key in kept}
     if "made_from" in entry:
@@ -132,15 +134,20 @@ def _load_real(name) -> Dataset:
         source, origin = "made", "; ".join(f"{part.name}, {part.origin}" for part in parts)
         card["upstream"] = {part.name: part.card["upstream"] for part in parts}
     else:
-        here = sources.places(name)
-        path, place = here[0] if here else (sources.fetch(name), "cache")
-        arrays = sources.read(name, path, place)
-        source, origin, upstream = "real", f"{place}: {path}", entry["upstream"]
+        arrays, origin = _verified(name)
+        source, upstream = "real", entry["upstream"]
         card["upstream"] = {"repository": upstream["repository"], "commit": upstream["commit"], "url": upstream["base"],
                             "path": ", ".join(file["path"] for file in upstream["files"])}
     return Dataset(name=name, source=source, origin=origin, arrays=arrays,
                    axes={key: tuple(entry["axes"][key]) for key in arrays}, groups=tuple(entry["groups"]),
                    honest_split=entry["honest_split"], card=card)
+
+
+def _verified(name):
+    """What `sources.read` gives of the first file that is to be had, and where it came from."""
+    here = sources.places(name)
+    path, place = here[0] if here else (sources.fetch(name), "cache")
+    return sources.read(name, path, place), f"{place}: {path}"
 
 
 def _load_own(path) -> Dataset:
@@ -190,15 +197,31 @@ def fetch(name: str) -> Path:
     return sources.fetch(name)
 
 
-_said: list[str] = []
-
-
 def resolve(name: str, source: str):
     """The real set `name` as a notebook's `source` parameter asks for it, or None when embedded data are used.
 
-    "embedded" gives None; "real" loads, or raises DataUnavailable; "auto" loads, or says so once in a process
+    "embedded" gives None; "real" loads, or raises DataUnavailable; "auto" loads, or says so once a set in a process
     and gives None. Altered data raise DataAltered whatever the source. Another source: ValueError.
     """
+    return _as_asked(name, source, load)
+
+
+def capture(name: str, source: str):
+    """The path of the registered raw file `name` as `source` asks for it, or None: the rules are those of `resolve`.
+
+    The file's bytes and sha256 are checked; what reads it is in csi_utils.files.captures. Raises ValueError for a
+    name that is no capture.
+    """
+    _entry(name)
+    if not sources.is_capture(name):
+        raise ValueError(f"name: {name!r} is no raw capture but a data set: datasets.load({name!r}) gives its arrays")
+    return _as_asked(name, source, lambda name: _verified(name)[0])
+
+
+_said: list[str] = []
+
+
+def _as_asked(name, source, load_it):
     if source not in SOURCES:
         raise ValueError(f"source: got {source!r}, expected one of {', '.join(SOURCES)}")
     _entry(name)
@@ -208,11 +231,11 @@ def resolve(name: str, source: str):
         here, why = sources.available(name)
         if not here:
             raise DataUnavailable(f"{name}: {why}. To get real data, {sources.how(name)}.")
-        return load(name)
+        return load_it(name)
     except DataUnavailable as problem:
         if source == "real":
             raise
-        if not _said:
+        if name not in _said:
             _said.append(name)
             print(f"*** REAL DATA ARE NOT USED, embedded data are. {problem} ***", flush=True)
         return None

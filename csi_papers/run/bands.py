@@ -14,7 +14,7 @@ from csi_utils import ROOT, claims
 from csi_utils.verdicts import MIN_SEEDS, BandError, band
 
 from .provenance import write as write_text
-from .runner import in_parallel, real_data, run_notebook
+from .runner import default_source, in_parallel, real_data, run_notebook
 
 HEADER = "# Measured by `csi-papers bands`, never by hand: the value of every seed, and of every control.\n"
 
@@ -29,8 +29,8 @@ def measure(notebooks, profile, seeds, source=None, folder=None, out_dir=None, j
     if len(set(seeds)) < MIN_SEEDS:
         raise BandError(f"seeds: got {len(set(seeds))}, expected {MIN_SEEDS} or more different ones")
     folder, out_dir = Path(folder or ROOT / "data"), Path(out_dir or ROOT / "build" / "bands" / profile)
-    source = source or ("embedded" if profile == "smoke" else "auto")
-    real, records = real_data(source), {}
+    source = source or default_source(profile)
+    real, records = real_data(source, say), {}
 
     def one(task):
         notebook, seed = task

@@ -11,6 +11,7 @@ def command(action, names):
     """action: "list", "fetch" or "verify"; names: of data sets, all real ones without any. Returns the exit status."""
     if action == "list":
         return _list()
+    sources.mirror()  # a mistyped one is told once, not for each set
     bad = 0
     for name in names or list(registry()):
         try:
@@ -47,7 +48,8 @@ def _list():
     rows = [("name", "source", "MB", "licence", "found")]
     rows += [(name, source, "-", licence, "made on load") for name, (_, source, licence) in datasets.EMBEDDED.items()]
     for name, entry in registry().items():
-        kind, size = ("made", "-") if "made_from" in entry else ("real", f"{entry['bytes'] / 1e6:.1f}")
+        kind = "made" if "made_from" in entry else entry.get("kind", "real")
+        size = f"{entry['bytes'] / 1e6:.1f}" if "bytes" in entry else "-"
         rows.append((name, kind, size, entry["licence"], sources.available(name)[1]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

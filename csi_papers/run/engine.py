@@ -38,14 +38,14 @@ class TimeLimit(Exception):
 
 
 class Session:
-    """What one run gives its engine, and gets back: nb, cell (the running one), report, events."""
+    """What one run gives its engine, and gets back: nb, cell (the running one), report, error, events."""
 
-    def __init__(self, folder, cwd, env, cell_timeout, notebook_timeout, on_cell=None):
+    def __init__(self, folder, cwd, env, cell_timeout, notebook_timeout):
         """folder: an empty scratch folder. cwd: the kernel's. env: variables besides ours. Timeouts in s."""
-        self.folder, self.cwd, self.on_cell = Path(folder), str(cwd), on_cell
+        self.folder, self.cwd = Path(folder), str(cwd)
         self.cell_timeout, self.notebook_timeout = cell_timeout, notebook_timeout
         self.deadline = time.monotonic() + notebook_timeout
-        self.nb = self.cell = self.report = None
+        self.nb = self.cell = self.report = self.error = None
         self.ready = False
         self.token = secrets.token_hex(8)
         (self.folder / "site").mkdir()
@@ -113,8 +113,6 @@ class StrictEngine(NBClientEngine):
 
         def on_cell(cell, **_):
             session.cell = cell
-            if session.on_cell:
-                session.on_cell()
 
         client = StrictClient(
             nb_man, session, kernel_name=kernel_name,

@@ -32,7 +32,7 @@ def inputs(path, parameters, real):
         package.update(file.name.encode() + file.read_bytes())
     return {"notebook_sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None,
             "csi_utils_sha256": package.hexdigest(), "parameters": parameters,
-            "real_data": real["found"] if real else []}
+            "real_data": real or []}
 
 
 def finished(file, key):

@@ -6,19 +6,25 @@ writes the executed notebook and a JSON of its claims for each. tests/bad_notebo
 """
 
 import contextlib
-import functools
 import json
+import logging
 import os
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from csi_utils import ROOT, claims, exercises
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from tqdm.auto import tqdm  # papermill's
 
-from . import notebook as checks
+from csi_utils import ROOT, claims, datasets, exercises
+from csi_utils.files import sources
+
+from . import engine, notebook
 from .notebook import Refused
 from .provenance import environment, finished, inputs, write
 
@@ -28,53 +34,43 @@ EVENTS = {
     "network": "network attempt in a run without network", "thread": "a thread died", "task": "a task died",
     "child": "a child process failed", "shell": "a shell command was tried",
 }
+logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would say, this runner says itself
 
 
 def run_notebook(path, out_dir, profile="smoke", source=None, seed=0, parameters=None, *, cell_timeout=None,
-                 notebook_timeout=None, network=None, workers=None, measure=False, graded=True, real=None,
-                 on_cell=None):
+                 notebook_timeout=None, network=None, workers=None, measure=False, graded=True, real=None, bar=False):
     """Execute one notebook; write out_dir/STEM.ipynb and out_dir/STEM.json. Returns what the JSON holds.
 
     source: embedded in the smoke profile, else auto. parameters: more papermill parameters, by name.
     cell_timeout, notebook_timeout: seconds (default: by profile). network: may it connect (default: not in a
     smoke run, nor with embedded data)? workers: processes that it may start (default: one a core). measure: collect
-    values, do not judge bands. graded: fail when an exercise check did not pass. real: from `real_data`.
+    values, do not judge bands. graded: fail when an exercise check did not pass. real: from `real_data`. bar: show
+    the progress over its cells.
 
     A notebook that fails does not raise: "status" is then "failed: " and why. Raises OSError when out_dir
     cannot be written.
     """
     path, out_dir = Path(path), Path(out_dir)
-    source = source or ("embedded" if profile == "smoke" else "auto")
     out_dir.mkdir(parents=True, exist_ok=True)
-    outputs = out_dir / f"{path.stem}.ipynb", out_dir / f"{path.stem}.json"
-    for stale in outputs:
+    executed, result_file = out_dir / f"{path.stem}.ipynb", out_dir / f"{path.stem}.json"
+    for stale in (executed, result_file):
         stale.unlink(missing_ok=True)
-    given = {"profile": profile, "source": source, "seed": seed} | (parameters or {})
-    if network is None:
-        network = given["profile"] != "smoke" and given["source"] != "embedded"
-    started, reasons, records, nb = time.monotonic(), [], [], None
-    limits = LIMITS.get(given["profile"], LIMITS["full"])
+    given = {"profile": profile, "source": source or default_source(profile), "seed": seed} | (parameters or {})
+    started, nb, records, reasons = time.monotonic(), None, [], []
     try:
-        nb = checks.read(path)
-        given = checks.fit(checks.check(nb), given)
+        nb = notebook.read(path)
+        given = notebook.fit(notebook.check(nb), given)
+        if network is None:
+            network = given["profile"] != "smoke" and given["source"] != "embedded"
+        limits = LIMITS[given["profile"]]
+        limits = cell_timeout or limits[0], notebook_timeout or limits[1]
         env = _environment_of_kernel(network, workers, measure, real)
-        numbers = {cell.get("id"): checks.label(cell, n) for n, cell in enumerate(nb.cells, 1)}
-        for attempt in (1, 2):
-            with tempfile.TemporaryDirectory(prefix="csi-run-", ignore_cleanup_errors=True) as folder:
-                from .engine import Session
-                session = Session(folder, path.resolve().parent, env, cell_timeout or limits[0],
-                                  notebook_timeout or limits[1], on_cell)
-                error = _execute(nb, session, given)
-                events = session.events()
-            if session.ready or attempt == 2:
-                break  # a kernel that died before its first reply is tried once more
-        nb = session.nb or nb
-        reasons = [f"{EVENTS[kind]}: {message}" for kind, message in events]
-        reasons += [_failure(error, session, numbers)] if error else []
+        numbers = {cell.get("id"): notebook.label(cell, n) for n, cell in enumerate(nb.cells, 1)}
+        nb, session, reasons = _execute(nb, given, path.resolve().parent, env, limits, numbers,
+                                        {"desc": path.stem, "leave": False} if bar else False)
         records, found = _findings(nb, given, measure, graded)
-        if not reasons:  # else it did not end, and the reason is known
-            reasons = _unfinished(nb, session, numbers)
-        reasons += [reason for reason in found if not error]
+        if session.error is None:
+            reasons = (reasons or _unfinished(nb, session, numbers)) + found
     except (Refused, FileNotFoundError) as err:
         reasons = [f"refused: {err}"]
     result = {
@@ -84,43 +80,50 @@ def run_notebook(path, out_dir, profile="smoke", source=None, seed=0, parameters
         "environment": environment() | {"inputs": inputs(path, given, real)},
     }
     if nb is not None:
-        import nbformat
         nb.metadata["papermill"] = dict(nb.metadata.get("papermill", {}), input_path=path.name, output_path=path.name)
-        write(outputs[0], nbformat.writes(nb))
-    write(outputs[1], json.dumps(result, indent=1, ensure_ascii=False))
+        write(executed, nbformat.writes(nb))
+    write(result_file, json.dumps(result, indent=1, ensure_ascii=False))
     return result
 
 
-def _execute(nb, session, parameters):
-    """Run it; returns the exception that ended it, or None."""
-    import logging
-
-    import papermill
-
-    from .engine import ENGINE
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would say, this runner says itself
-    try:
-        papermill.execute_notebook(nb, None, parameters, engine_name=ENGINE, kernel_name="python3",
-                                   language="python", progress_bar=False, session=session)
-    except Exception as err:  # papermill, nbclient, zmq and traitlets each have their own
-        return err
-    return None
+def default_source(profile):
+    """Which data a run uses that was not told: a smoke run needs no network."""
+    return "embedded" if profile == "smoke" else "auto"
 
 
-def _failure(error, session, numbers):
+def _execute(nb, parameters, folder, env, limits, numbers, bar):
+    """Run it in its folder. Returns (the notebook with outputs, the session, what went wrong while it ran)."""
+    for attempt in (1, 2):
+        with tempfile.TemporaryDirectory(prefix="csi-run-", ignore_cleanup_errors=True) as scratch:
+            session = engine.Session(scratch, folder, env, *limits)
+            try:
+                papermill.execute_notebook(
+                    nb, None, parameters, engine_name=engine.ENGINE, kernel_name="python3", language="python",
+                    progress_bar=bar, session=session)
+            except Exception as err:  # papermill, nbclient, zmq and traitlets each have their own
+                session.error = err
+            reasons = [f"{EVENTS[kind]}: {message}" for kind, message in session.events()]
+        if session.ready or attempt == 2:
+            break  # a kernel that died before its first reply is tried once more
+    if session.error:
+        reasons.append(_failure(session, numbers))
+    return session.nb or nb, session, reasons
+
+
+def _failure(session, numbers):
     where = numbers.get(session.cell.get("id"), "the injected parameters") if session.cell else "after the last cell"
-    name = type(error).__name__
-    if name == "PapermillExecutionError":
-        if error.ename == "SystemExit":
+    match error := session.error:
+        case PapermillExecutionError(ename="SystemExit"):
             return f"{where} ended the notebook with sys.exit"
-        return f"{where} raised {error.ename}: {error.evalue}"
-    if name == "TimeLimit":
-        return f"{where}: {error}; the kernel was killed"
-    if name == "DeadKernelError":
-        return f"{where}: the kernel died"
+        case PapermillExecutionError():
+            return f"{where} raised {error.ename}: {error.evalue}"
+        case engine.TimeLimit():
+            return f"{where}: {error}; the kernel was killed"
+        case DeadKernelError():
+            return f"{where}: the kernel died"
     if not session.ready:
         return f"the kernel did not start, twice: {error}"
-    return f"{where}: {name}: {error}"
+    return f"{where}: {type(error).__name__}: {error}"
 
 
 def _unfinished(nb, session, numbers):
@@ -128,13 +131,13 @@ def _unfinished(nb, session, numbers):
     code = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
     for cell in code:
         where = numbers.get(cell.get("id"), "the injected parameters")
-        if any(out.output_type == "error" and out.ename == "SystemExit" for out in cell.outputs):
+        errors = [out for out in cell.outputs if out.output_type == "error"]
+        if any(error.ename == "SystemExit" for error in errors):
             return [f"{where} ended the notebook with sys.exit"]
         if cell.execution_count is None:
             return [f"{where} did not run"]
-        for out in cell.outputs:
-            if out.output_type == "error":
-                return [f"{where} hid an error: {out.ename}: {out.evalue}"]
+        if errors:
+            return [f"{where} hid an error: {errors[0].ename}: {errors[0].evalue}"]
     report = session.report
     if not report or report["token"] != session.token:
         return ["the guard was not active at the end of the notebook"]
@@ -174,7 +177,7 @@ def _environment_of_kernel(network, workers, measure, real):
             env[key] = str(Path(env[key]).expanduser().resolve())
     if not network:
         env["CSI_GUARD_NETWORK"] = "block"
-    if not network or (real and real["offline"]):
+    if not network or real is not None:
         env["CSI_DATA_OFFLINE"] = "1"
     if measure:
         env["CSI_CLAIMS_MEASURE"] = "1"
@@ -186,29 +189,30 @@ def _environment_of_kernel(network, workers, measure, real):
     return env
 
 
-def real_data(source):
-    """Decide once for a run which real sets there are: {"sets": {name: where or why not}, "offline": bool}.
+def real_data(source, say=lambda text: None):
+    """Decide once for a run which real sets there are, and say so: the names of those that are on this machine.
 
-    Takes at most 5 s, whatever the network does. Nothing is asked when source is embedded.
+    What is to be had from the network is downloaded now, not inside a notebook's cell with its time limit. Failed
+    questions take at most sources.PROBE_SECONDS together. Nothing is asked when source is "embedded". Raises
+    sources.NoMirror for a mistaken CSI_DATA_MIRROR.
     """
     if source == "embedded":
-        return {"sets": {}, "found": [], "offline": True}
-    from csi_utils import datasets
-    from csi_utils.files import sources
-    answers, names = {}, list(sources.registry())
-
-    def ask():
-        for name in names:
-            answers[name] = datasets.available(name)
-
-    asking = threading.Thread(target=ask, daemon=True)  # no socket timeout covers a silent name server
-    asking.start()
-    asking.join(5)
-    answers = {name: answers.get(name, (False, "no answer within 5 s")) for name in names}
-    found = [name for name, (here, _) in answers.items() if here]
-    remote = any("://" in answers[name][1] for name in found)
-    return {"sets": {name: text for name, (_, text) in answers.items()}, "found": found,
-            "offline": len(found) < len(names) and not remote}
+        return []
+    sources.check_mirror()
+    found, missing = [], []
+    for name in sources.registry():
+        here, where = datasets.available(name)
+        if here and "://" in where:
+            try:
+                datasets.fetch(name)
+            except sources.DataUnavailable as err:
+                here, where = False, err
+        if here:
+            found.append(name)
+        else:
+            missing.append(f"  not {name}: {where}")
+    say("\n".join([f"real data: {', '.join(found) or 'none, embedded data are used'}", *missing]))
+    return found
 
 
 def run_many(notebooks, out_dir, profile="smoke", source=None, seed=0, parameters=None, *, jobs=1, resume=False,
@@ -216,51 +220,35 @@ def run_many(notebooks, out_dir, profile="smoke", source=None, seed=0, parameter
     """`run_notebook` for each, jobs at a time (they share the cores). Returns the results, in order.
 
     resume: keep results that say ok for the same notebook, csi_utils, data files and parameters. quiet: print
-    nothing. options: passed on. Raises ValueError for two notebooks of one name.
+    nothing. options: passed on. Raises ValueError for two notebooks of one name, sources.NoMirror as `real_data`.
     """
     paths = [Path(p) for p in notebooks]
     if len({p.stem for p in paths}) < len(paths):
         raise ValueError(f"notebooks: two have the same name among {', '.join(p.name for p in paths)}")
-    source = source or ("embedded" if profile == "smoke" else "auto")
-    real = options.pop("real", None) or real_data(source)
-    say = (lambda *_: None) if quiet else functools.partial(print, flush=True)
-    if source != "embedded":
-        say(f"real data: {', '.join(real['found']) or 'none, embedded data are used'}")
-        for name, text in real["sets"].items():
-            if name not in real["found"]:
-                say(f"  not {name}: {text}")
-        _fetch(real, say)
+
+    def say(text):
+        if not quiet:
+            with tqdm.external_write_mode():  # beside a progress bar
+                print(text, flush=True)
+
+    source = source or default_source(profile)
+    real = real_data(source, say)
     if jobs > 1:
         options.setdefault("workers", max(1, (os.cpu_count() or 1) // jobs))
-    bar = _bar(paths) if sys.stderr.isatty() and not quiet else None
+    options["bar"] = sys.stderr.isatty() and not quiet
 
     def one(path):
         key = _key(path, profile, source, seed, parameters, real)
         if resume and (old := finished(Path(out_dir) / f"{path.stem}.json", key)):
             return old, "kept"
-        done = run_notebook(path, out_dir, profile, source, seed, parameters, real=real,
-                            on_cell=bar.update if bar else None, **options)
+        done = run_notebook(path, out_dir, profile, source, seed, parameters, real=real, **options)
         return done, f"{done['seconds']:.1f} s"
 
     results = {}
-    with bar or contextlib.nullcontext():
-        for path, (result, took) in in_parallel(one, paths, jobs):
-            results[path] = result
-            (bar.write if bar else say)(f"{path.stem}: {result['status']} ({took})")
+    for path, (result, took) in in_parallel(one, paths, jobs):
+        results[path] = result
+        say(f"{path.stem}: {result['status']} ({took})")
     return [results[path] for path in paths]
-
-
-def _fetch(real, say):
-    """Download what is to be had from the network now, not inside a notebook's cell with its time limit."""
-    from csi_utils import datasets
-    from csi_utils.files import sources
-    for name in [name for name in real["found"] if "://" in real["sets"][name]]:
-        try:
-            datasets.fetch(name)
-        except sources.DataUnavailable as err:
-            say(f"  not {name}: {err}")
-            real["found"].remove(name)
-            real["offline"] = True
 
 
 def notebooks():
@@ -277,23 +265,13 @@ def in_parallel(function, tasks, jobs):
         for future in as_completed(waiting):
             yield waiting[future], future.result()
     except BaseException:
-        from .engine import LIVE, stop
         pool.shutdown(wait=False, cancel_futures=True)
-        stop(LIVE)
+        engine.stop(engine.LIVE)
         raise
     pool.shutdown()
-
-
-def _bar(paths):
-    from tqdm import tqdm
-    cells = 0
-    for path in paths:
-        with contextlib.suppress(Refused, FileNotFoundError):
-            cells += len(checks.read(path).cells) + 1  # papermill injects one
-    return tqdm(total=cells, unit="cell", desc="notebooks")
 
 
 def _key(path, profile, source, seed, parameters, real):
     given = {"profile": profile, "source": source, "seed": seed} | (parameters or {})
     with contextlib.suppress(Refused, FileNotFoundError):
-        return inputs(path, checks.fit(checks.check(checks.read(path)), given), real)
+        return inputs(path, notebook.fit(notebook.check(notebook.read(path)), given), real)

@@ -8,7 +8,8 @@
 4. The public source at a pinned commit: converted (csi_utils.files.converters) into the cache; equal content. A set
    whose entry says `mirror_only` has no converter and ends at 3.
 
-A set whose entry says `made_from` has no file: it is computed from other sets on load, to equal content.
+A set whose entry says `made_from` has no file: it is computed from other sets on load, to equal content. An entry of
+`kind = "capture"` is one raw file: nothing is converted, and its bytes are asked for everywhere.
 
 CSI_DATA_OFFLINE=1 forbids every connection.
 """
@@ -46,6 +47,10 @@ class DataAltered(ValueError):
     """Data are there but are not the registered ones; they are not used."""
 
 
+class NoMirror(FileNotFoundError):
+    """CSI_DATA_MIRROR names something that is no mirror. Whoever sets it wants it, so nothing goes on without."""
+
+
 @functools.cache
 def registry() -> dict:
     """data/datasets.toml of the checkout: name -> entry. Raises FileNotFoundError when it is missing."""
@@ -71,8 +76,13 @@ def _sha256(path, _size, _mtime_ns):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read(name: str, path: Path, place: str, address=None) -> dict:
-    """The arrays of `path` when they are the registered ones; raises DataAltered when they are not.
+def is_capture(name: str) -> bool:
+    """Is `name` one raw file, not a set of arrays?"""
+    return registry()[name].get("kind") == "capture"
+
+
+def read(name: str, path: Path, place: str, address=None):
+    """The arrays of `path`, of a capture the path, when they are the registered ones; else raises DataAltered.
 
     place: "mirror", "cache" or "public source". A file converted from the public source compresses to other
     bytes than the mirror's, so equal content is enough there and in the cache; in a mirror it is not. address:
@@ -81,7 +91,10 @@ def read(name: str, path: Path, place: str, address=None) -> dict:
     entry, stat = registry()[name], path.stat()
     found = _sha256(path, stat.st_size, stat.st_mtime_ns)
     same_bytes = (stat.st_size, found) == (entry["bytes"], entry["sha256"])
-    if same_bytes or place != "mirror":
+    if is_capture(name):
+        if same_bytes:
+            return path
+    elif same_bytes or place != "mirror":
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
@@ -120,8 +133,31 @@ def mirror():
     for folder in (path, ROOT / path):
         if folder.is_dir():
             return folder.resolve()
-    raise FileNotFoundError(f"CSI_DATA_MIRROR={value} is no directory (looked for at {path.absolute()}); expected a "
-                            "directory or an http(s) or file URL. Unset it to do without a mirror.")
+    raise NoMirror(f"CSI_DATA_MIRROR={value} is no directory (looked for at {path.absolute()}); expected a directory "
+                   "or an http(s) or file URL. Unset it to do without a mirror.")
+
+
+def check_mirror():
+    """Raise NoMirror when CSI_DATA_MIRROR is set and holds no registered file, or does not answer.
+
+    Asked before a run, for each set would else be missed by itself. A URL is not asked when CSI_DATA_OFFLINE=1.
+    """
+    base, problem = mirror(), ""
+    if base is None or (isinstance(base, str) and _offline()):
+        return
+    for entry in registry().values():
+        if "file" not in entry:
+            continue
+        if isinstance(base, str):
+            problem = probe(f"{base}/{entry['file']}")
+            found = not problem
+        else:
+            found = (base / entry["file"]).is_file()
+        if found:
+            return
+    raise NoMirror(f"CSI_DATA_MIRROR={os.environ['CSI_DATA_MIRROR']} holds none of the registered data files"
+                   f"{problem and f' ({problem})'}; expected them under the names that data/datasets.toml gives. "
+                   "Unset it to do without a mirror.")
 
 
 def cached(name: str) -> Path:
@@ -132,7 +168,9 @@ def cached(name: str) -> Path:
         from platformdirs import user_cache_dir  # what pooch.os_cache asks, without importing pooch
 
         folder = user_cache_dir("csi-paper-notebooks")
-    return Path(folder).expanduser() / f"{name}-{registry()[name]['content'][:8]}.npz"
+    entry = registry()[name]
+    digest, suffix = (entry["sha256"], Path(entry["file"]).suffix) if is_capture(name) else (entry["content"], ".npz")
+    return Path(folder).expanduser() / f"{name}-{digest[:8]}{suffix}"
 
 
 def places(name: str) -> list:
@@ -164,7 +202,7 @@ def probe(url: str) -> str:
 
     The question is put on a thread, because no socket timeout covers a name server that does not answer.
     """
-    if os.environ.get("CSI_DATA_OFFLINE", "") not in ("", "0"):
+    if _offline():
         return "CSI_DATA_OFFLINE is set"
     with _lock:
         if url not in _probes:
@@ -176,6 +214,10 @@ def probe(url: str) -> str:
             if _probes[url]:
                 _budget["left"] -= time.monotonic() - start
         return _probes[url]
+
+
+def _offline():
+    return os.environ.get("CSI_DATA_OFFLINE", "") not in ("", "0")
 
 
 def _ask(url) -> str:
@@ -258,7 +300,7 @@ def _get(name, place, address, file):
     """Write `name` from a mirror or from the public source to `file`."""
     if isinstance(address, Path):
         shutil.copyfile(address, file)
-    elif place == "mirror":
+    elif place == "mirror" or is_capture(name):
         _retrieve(address, file)
     else:
         entry, paths = registry()[name], []
