@@ -1,4 +1,4 @@
-"""What is in the notebooks, for slides, book and the table of contents; read from them, so a new one joins."""
+"""What is in the notebooks, for README, slides, book and the table of contents; read from them, so a new one joins."""
 
 import json
 import re
@@ -21,17 +21,31 @@ def results(folder=None):
         if any(path.glob("*.ipynb")):
             return path
     where = f"{tried[0]} holds" if folder else "build/runs holds"
-    raise FileNotFoundError(f"{where} no executed notebook. Make them first: make run (about 10 minutes), or "
-                            "make run PROFILE=smoke (about 2 minutes)")
+    raise FileNotFoundError(f"{where} no executed notebook. Make them first: make run (about 20 minutes), or "
+                            "make run PROFILE=smoke (some minutes)")
 
 
 def executed(folder):
-    """(path, notebook, result of the run) for each executed notebook of a folder, in order."""
+    """(stem, notebook, result of the run) for each notebook of a folder of results, in the order of reading.
+
+    A notebook that is missing is None. A result that is missing is a failure: nothing says that it ran to its end.
+    """
     import nbformat
-    for path in sorted(Path(folder).glob("*.ipynb")):
-        said = path.with_suffix(".json")
-        yield (path, nbformat.read(path, as_version=4),
-               json.loads(said.read_text(encoding="utf-8")) if said.is_file() else {})
+    folder = Path(folder)
+    stems = {file.stem for kind in ("*.ipynb", "*.json") for file in folder.glob(kind)}
+    for stem in sorted(stems, key=lambda stem: (stem[:2], place(stem))):
+        notebook, result = folder / f"{stem}.ipynb", folder / f"{stem}.json"
+        nb = nbformat.read(notebook, as_version=4) if notebook.is_file() else None
+        run = {"notebook": stem, "claims": [], "status": f"failed: there is no {stem}.json beside it, the run's result"}
+        if result.is_file():
+            run = json.loads(result.read_text(encoding="utf-8"))
+        yield stem, nb, run
+
+
+def place(stem):
+    """Where a notebook stands in the checkout, without its ending: notebooks/STEM or notebooks/deeper/STEM."""
+    deeper = (ROOT / "notebooks" / "deeper" / f"{stem}.ipynb").is_file()
+    return f"notebooks/deeper/{stem}" if deeper else f"notebooks/{stem}"
 
 
 def card_cell(nb):
@@ -51,24 +65,16 @@ def short_title(nb):
     return re.match(r"[^:?]*\??", title(nb)).group().strip()
 
 
-def card(nb):
-    """The card under the title: {"Claim": Markdown, ...}."""
-    rows = re.findall(r"^\| \*\*(.+?)\*\* \| (.*) \|$", card_cell(nb).source, flags=re.M)
-    return {name: text.strip() for name, text in rows}
+def card(text):
+    """The rows of a card, a table whose first column is bold: {"Claim": Markdown, ...}."""
+    return {name: row.strip() for name, row in re.findall(r"^\| \*\*(.+?)\*\* \| (.*) \|$", text, flags=re.M)}
 
 
-def section(nb, number):
-    """The Markdown cells of a level-2 section by its number, joined."""
-    found, inside = [], False
-    for cell in nb.cells:
-        if cell.cell_type != "markdown":
-            continue
-        for part in re.split(r"(?m)^(?=## )", cell.source):
-            if part.startswith("## "):
-                inside = bool(re.match(rf"## {number}\. ", part))
-            if inside:
-                found.append(part)
-    return "\n\n".join(found)
+def symbols(nb):
+    """The table of symbols: the first one under a heading that begins with "Symbols"; empty where there is none."""
+    text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    found = re.search(r"^#+ (?:\d+\. )?Symbols.*?(^\|.*?)(?:^[^|]|\Z)", text, flags=re.M | re.S)
+    return found.group(1).strip() if found else ""
 
 
 START = """# Start here
@@ -88,17 +94,17 @@ open it.
    appear as it goes.
 2. **Read section 2** (the idea, without code), and write down your guess where it asks for one.
 3. Go through the rest cell by cell: **Shift + Enter** runs a cell and moves on. A grey box is code; its answer stands
-   below it.
-4. **Change something and look.** JupyterLab saves as you go; `git checkout notebooks` brings the notebooks back as you
-   got them.
-5. **Section 10 has exercises** that check themselves: write your code where the cell asks for it, run the cell below,
-   and read what it says.
+   below it. A bar in the place of a box is code that only draws or prepares: click it to see it.
+4. **Change something and look.** JupyterLab saves as you go; {undo}
+5. **Exercises** check themselves: write your code where the cell asks for it, run the cell below, and read what it
+   says. You meet them beside the idea that they are about, marked **Exercise**; some notebooks have them all in one
+   section of that name.
 
 ## Good to know
 
-- Words that you do not know are explained in section 3 of each notebook.
-- The symbols in the last table: ✓ holds here, ✗ does not hold here, ? undecided, – not testable, ○ not run. A ✗ is a
-  result, not an error.
+- A word or symbol that you do not know? Most notebooks explain it where it first appears, and have a table called
+  *Symbols* to look things up.
+- The marks in the last table: {marks}. A ✗ is a result, not an error.
 - Too slow? In the first grey box write `profile = "smoke"` in the place of `profile = "standard"` and run again. Its
   numbers prove nothing, but everything can be seen.
 - Where real data are not to be had, the notebook says so and goes on with simulated ones. That is no error.
@@ -107,18 +113,29 @@ open it.
 
 
 def start_here(folder):
-    """The table of contents of a folder of notebooks, as Markdown for somebody who has never seen one."""
+    """The table of contents of a folder of notebooks, as Markdown for somebody who has never seen one.
+
+    folder: notebooks/, or a copy of it for learners; links are relative to it, and deeper/ comes after each paper.
+    """
     import nbformat
-    rows, first = [], None
-    for path in sorted(Path(folder).glob("*.ipynb")):
+
+    from csi_utils import verdicts
+    folder, rows, first = Path(folder), [], None
+    paths = [*folder.glob("*.ipynb"), *(folder / "deeper").glob("*.ipynb")]
+    for path in sorted(paths, key=lambda path: (path.name[:2], path.parent != folder, path.name)):
         nb = nbformat.read(path, as_version=4)
-        said, name = card(nb), f"[{title(nb)}]({path.name})"
-        first = first or f"[{title(nb).split(' ')[0]}]({path.name})"
+        said, link = card(card_cell(nb).source), path.relative_to(folder).as_posix()
+        first = first or f"[{title(nb).split(' ')[0]}]({link})"
+        name = f"[{title(nb)}]({link})" if path.parent == folder else f"deeper: [{title(nb)}]({link})"
         time = re.split(r"\. |\.$", said.get("Time", "–"))[0]
         rows.append(f"| {name} | {said.get('Prerequisites', '–')} | {said.get('You will be able to', '–')} | {time} |")
     if not rows:
-        raise FileNotFoundError(f"{Path(folder).name} holds no notebook")
-    return START.format(rows="\n".join(rows), first=first)
+        raise FileNotFoundError(f"{folder.name} holds no notebook")
+    undo = "move a notebook away and start `make lab` again, and you get it back as it was."
+    if folder.resolve() == ROOT / "notebooks":
+        undo = "`git checkout notebooks` brings the notebooks back as you got them."
+    marks = ", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items())
+    return START.format(rows="\n".join(rows), first=first, undo=undo, marks=marks)
 
 
 def command(args):

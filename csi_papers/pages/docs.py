@@ -1,6 +1,7 @@
-"""`csi-papers docs`: the tables in docs/ that follow from other files.
+"""`csi-papers docs`: the tables in README and docs/ that follow from other files.
 
-The glossary in two languages is made from docs/terms.toml, the course's table of points from cards and exercises.
+The glossary in two languages is made from docs/terms.toml, the course's table of points from cards and exercises,
+README's rows and the scoreboard from cards, claims and recorded seeds.
 """
 
 import re
@@ -8,6 +9,7 @@ import tomllib
 
 import nbformat
 
+from csi_papers.pages import contents, scoreboard
 from csi_papers.run.provenance import write as write_text
 from csi_utils import ROOT
 
@@ -31,13 +33,16 @@ def pages(root=ROOT):
             found[path] = path.read_text(encoding="utf-8")
             for name, table in tables.items():
                 found[path] = _filled(found[path], name, table, path.name)
+        path = root / f"README.{ending}"
+        found[path] = _filled(path.read_text(encoding="utf-8"), "papers", scoreboard.papers(language), path.name)
+    found[root / "docs" / "scoreboard.md"] = scoreboard.scoreboard()
     return found
 
 
 def _filled(text, name, table, page):
     marks = rf"(<!-- {name}: .*? -->\n).*?(<!-- {name} end -->)"
     if not re.search(marks, text, re.S):
-        raise ValueError(f"docs/{page}: expected <!-- {name}: who writes it --> and <!-- {name} end -->")
+        raise ValueError(f"{page}: expected <!-- {name}: who writes it --> and <!-- {name} end -->")
     return re.sub(marks, lambda m: f"{m[1]}\n{table}\n{m[2]}", text, flags=re.S)
 
 
@@ -76,25 +81,22 @@ def _points(root, language):
         nb, page = nbformat.read(path, as_version=4), root / "docs" / "papers" / f"{path.stem}.{ENDINGS[language]}"
         graded = [cell.metadata["nbgrader"]["points"] for cell in nb.cells
                   if cell.metadata.get("nbgrader", {}).get("grade")]
-        card = nb.cells[0].source
-        before = [other.stem[:2] for other in paths if re.search(rf"\b{other.stem[:2]}\b", _row(card, "Prerequisites"))]
+        title, card = contents.short_title(nb), contents.card(nb.cells[0].source)
+        before = [other.stem[:2] for other in paths if re.search(rf"\b{other.stem[:2]}\b", card["Prerequisites"])]
         if language == 0:
-            about, time = re.search(r"^# \d\d · ([^:?]*\??)", card)[1], re.split(r"\. |\.$", _row(card, "Time"))[0]
+            about, time = title.split(" · ")[-1], re.split(r"\. |\.$", card["Time"])[0]
         else:
             chinese = page.read_text(encoding="utf-8")
-            about, time = re.search(r"^# \d\d · 讨论：(.*)$", chinese, re.M)[1], _row(chinese, "用时").split("。")[0]
+            about = re.search(r"^# .*?讨论：(.*)$", chinese, re.M)[1]
+            time = contents.card(chinese)["用时"].split("。")[0]
         rows.append([f"[{path.stem[:2]}](papers/{page.name})", about, ", ".join(before) or "–", str(len(graded)),
                      f"{sum(graded):g}", time])
     return _table("points", language, rows)
-
-
-def _row(card, name):
-    return re.search(rf"^\| \*\*{name}\*\* \| (.*) \|$", card, re.M)[1]
 
 
 def command(args):
     """`csi-papers docs`, from parsed arguments. Returns the exit status."""
     for path, text in pages().items():
         write_text(path, text)
-        print(f"written: docs/{path.name}")
+        print(f"written: {path.relative_to(ROOT)}")
     return 0

@@ -1,81 +1,21 @@
-"""The report of a run: index.html with the scoreboard, and each executed notebook as a page. No external request.
+"""The report of a run: index.html with every verdict, and each executed notebook as a page. No external request.
 
     csi-papers report build/runs/standard
 """
 
 import html
-import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
+from csi_papers.pages import contents
 from csi_papers.run.provenance import write as write_text
-from csi_utils import ROOT
-from csi_utils import verdicts as scoreboard
+from csi_utils import ROOT, verdicts
 
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
-# The template of nbconvert's lab pages, without what it would load from the network and with the figures' alt text.
-_PAGE = """{% extends 'lab/index.html.j2' %}
-{% block html_head_js_requirejs %}{% endblock %}
-{% block html_head_js_mathjax %}<style>body.jp-Notebook { max-width: 60rem; margin: auto }
-.jp-RenderedHTMLCommon table { display: block; overflow-x: auto } math[display=block] { margin: 1em 0 }
-body { --jp-mirror-editor-number-color: #060; --jp-mirror-editor-operator-color: #7a0fbf;
---jp-mirror-editor-comment-color: #2f6262; --jp-cell-prompt-not-active-opacity: 1;
---jp-cell-prompt-not-active-font-color: #595959 }
-.ansi-red-fg, .ansi-red-intense-fg { color: #a31515 !important } .ansi-green-fg { color: #00632b !important }
-.ansi-cyan-fg { color: #005b66 !important } .ansi-yellow-fg { color: #6b4c00 !important }
-.ansi-blue-fg { color: #0b4f8a !important }</style>
-{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}
-{% block jupyter_widgets %}{% endblock %}
-{% block data_png scoped %}<img src="data:image/png;base64,{{ output.data['image/png'] | e }}"
-alt="{{ (output | get_metadata('alt', 'image/png') or output.data.get('text/plain', '')) | e }}">{% endblock %}"""
-_INDEX = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>CSI paper notebooks: report</title>
-<style>
-body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 84rem; margin: 0 auto;
-  padding: 1rem; overflow-wrap: break-word }
-h1 { line-height: 1.2 } h2 { margin-top: 2.5rem } a { color: #0b4f8a }
-table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .5rem 0 }
-th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid #ccc }
-td { font-size: .9rem } td.nowrap { white-space: nowrap }
-td.id { min-width: 6rem; max-width: 8rem; overflow-wrap: anywhere } td.says { min-width: 10rem }
-small, .small { font-size: .85rem; color: #444 }
-img { max-width: 100%; height: auto; border: 1px solid #ddd } figure { margin: 1rem 0 } svg { display: block }
-.failed { border-left: .4rem solid #a33b00; padding: .5rem 1rem; background: #fbf1ec }
-@media (max-width: 52rem) {
-  thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden }
-  tr { display: block; border-bottom: 2px solid #888; padding: .5rem 0 }
-  td, td.nowrap, td.id, td.says { display: block; border: 0; padding: .1rem 0; white-space: normal;
-                                   max-width: none }
-  td::before { content: attr(data-label) ": "; font-weight: 600 }
-}
-</style></head><body><main>
-<h1>CSI paper notebooks: what the papers claim, and what we measure</h1>
-<p>{{ summary }}</p>
-<p class="small">{{ made }}</p>
-{% if rows %}
-<table><caption>Scoreboard. In the bars: the band that our value must fall in (grey bar), our value (dot), and the
-paper's number where there is one (tick).</caption>
-<thead><tr>{% for name in columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in rows %}<tr>{% for name, cell in row %}
-<td data-label="{{ name }}"
- class="{{ {'claim': 'id', 'what it says': 'says', 'ours': 'nowrap'}.get(name, '') }}">{{ cell }}</td>
-{%- endfor %}</tr>
-{% endfor %}</tbody></table>
-{% else %}<p>No claim was recorded.</p>{% endif %}
-{% for nb in notebooks %}
-<section id="{{ nb.stem }}"><h2>{{ nb.title }}</h2>
-{% if nb.error %}<div class="failed"><strong>✗ This notebook failed.</strong> {{ nb.error }}</div>{% endif %}
-{% if nb.image %}<figure><img src="{{ nb.image }}" alt="{{ nb.alt }}">
-<figcaption class="small">{{ nb.alt }}</figcaption></figure>{% endif %}
-<p>{% if nb.page %}<a href="{{ nb.page }}">Read the executed notebook {{ nb.stem }}</a> · {% endif %}
-{{ nb.seconds }} s</p></section>
-{% endfor %}
-<h2>How this was made</h2><p class="small">{{ environment }}</p>
-</main></body></html>
-"""
+TEMPLATES = Path(__file__).parent / "templates"
+KINDS = {"claim": "The paper's claims", "addition": "What we add"}
 
 
 def write(results, out=None):
@@ -86,58 +26,107 @@ def write(results, out=None):
     """
     import jinja2
     results, out = Path(results), Path(out or ROOT / "build" / "report")
-    runs = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob("*.json"))]
+    runs = list(contents.executed(results))
     if not runs:
         raise FileNotFoundError(f"results: none in {results.name}/, expected what `csi-papers run` writes")
     out.mkdir(parents=True, exist_ok=True)
-    notebooks = [_notebook(run, results, out) for run in runs]
-    rows = [_row(run, record) for run in runs for record in run["claims"]]
-    failed = sum(run["status"] != "ok" for run in runs)
-    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(_INDEX)
-    page = template.render(
-        summary=f"{len(runs) - failed} of {len(runs)} notebooks ran and kept their bands"
-                + (f"; {failed} failed." if failed else "."),
-        made=_made(runs), columns=[name for name, _ in rows[0]] if rows else [], rows=rows, notebooks=notebooks,
-        environment=_environment(runs[-1]["environment"]))
+    notebooks = [_notebook(stem, nb, run, out) for stem, nb, run in runs]
+    good = sum(run["status"] == "ok" for _, _, run in runs)
+    seconds = sum(run.get("seconds", 0) for _, _, run in runs)
+    text = (TEMPLATES / "report.html.j2").read_text(encoding="utf-8")
+    page = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(text).render(
+        summary=f"{good} of {len(runs)} notebooks ran and kept their bands"
+                + (f"; {len(runs) - good} failed." if good < len(runs) else ".") + f" {seconds:.0f} s in all.",
+        legend=", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items()),
+        overview=[shown["overview"] for shown in notebooks], notebooks=notebooks,
+        environments=list(dict.fromkeys(shown["environment"] for shown in notebooks if shown["environment"])))
     write_text(out / "index.html", page)
     return out / "index.html"
 
 
-def _made(runs):
-    said = []
-    for key in ("profile", "source", "seed"):
-        said.append(f"{key} {', '.join(str(v) for v in dict.fromkeys(run[key] for run in runs))}")
-    real = dict.fromkeys(name for run in runs for name in run["environment"]["inputs"]["real_data"])
-    dates = sorted(run["environment"]["date"] for run in runs)
-    return (f"{'; '.join(said)}; real data: {', '.join(real) or 'none'}; {dates[-1]}; "
-            f"{sum(run['seconds'] for run in runs):.0f} s in all.")
+def _notebook(stem, nb, run, out):
+    """What the index shows of one notebook; its page is written on the way."""
+    from markupsafe import Markup
+    failed = "" if run["status"] == "ok" else run["status"].removeprefix("failed: ")
+    shown = {"stem": stem, "title": stem, "error": failed, "made": _made(run), "environment": _environment(run),
+             "tables": tables(run["claims"]), "left_out": _left_out(run["claims"])}
+    if nb is not None:
+        shown["title"] = nb.metadata["title"] = contents.title(nb)
+        shown["page"] = f"{stem}.html"
+        write_text(out / f"{stem}.html", page(nb))
+        if found := main_figure(nb):
+            kind, content, alt = found
+            shown |= {"image": data_uri(kind, content), "alt": alt or f"A figure of {shown['title']}"}
+    link = Markup('<a href="#{}">{}</a>').format(stem, shown["title"])
+    counts = [(caption, counted(row["verdict"] for row in run["claims"] if row["kind"] == kind))
+              for kind, caption in KINDS.items()]
+    shown["overview"] = [("notebook", link), ("run", "✗ failed" if failed else "✓ ok"), *counts]
+    return shown
 
 
-def _environment(environment):
+def counted(found):
+    """How often each verdict was given, as text: "✓ 3, ✗ 1", or an en dash."""
+    count = Counter(found)
+    return ", ".join(f"{symbol} {count[verdict]}" for verdict, symbol in verdicts.SYMBOLS.items()
+                     if count[verdict]) or "–"
+
+
+def tables(records):
+    """The rows that were run, as [(caption, rows)]: the paper's claims, and what we add; a row is (column, HTML) pairs.
+
+    What belongs together stands together, for a narrow page: data and protocol under what we measure, controls and
+    band, drawn and in words, under our value.
+    """
+    from markupsafe import Markup
+    found = []
+    for kind, caption in KINDS.items():
+        rows = []
+        for record in records:
+            if record["kind"] != kind or record["verdict"] == "not run":
+                continue
+            row = dict(verdicts.cells(record))
+            data, controls, band = row.pop("data and protocol"), row.pop("controls"), row.pop("band")
+            row["we measure"] = Markup("{}<br><small>{}</small>").format(row["we measure"], data)
+            if record["value"] is not None:
+                beside = f"band {band}" + ("" if controls == "–" else f"; {controls}")
+                row["ours"] = Markup("{}{}<small>{}</small>").format(row["ours"], Markup(picture(record)), beside)
+            rows.append(list(row.items()))
+        if rows:
+            found.append((caption, rows))
+    return found
+
+
+def _left_out(records):
+    """Which rows were not run, and why: "C2, O1.real (no data); C3 (measured in profile full only)"."""
+    reasons = {}
+    for record in records:
+        if record["verdict"] == "not run":
+            reasons.setdefault(record["reason"], []).append(record["id"])
+    return "; ".join(f"{', '.join(ids)} ({reason})" for reason, ids in reasons.items())
+
+
+def _made(run):
+    if "environment" not in run:
+        return "nothing is known of this run"
+    real = run["environment"]["inputs"]["real_data"]
+    date = run["environment"]["date"][:16].replace("T", " ")
+    return (f"profile {run['profile']}, source {run['source']}, seed {run['seed']}; real data at hand: "
+            f"{', '.join(real) or 'none'}; {date} UTC; {run['seconds']:.0f} s")
+
+
+def _environment(run):
+    if "environment" not in run:
+        return ""
+    environment = run["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     commit = f"commit {environment['commit'][:12]}" if environment["commit"] else "no commit"
     machine = f"{environment['platform']}, {environment['cpus']} cores"
     return f"Python {environment['python']} on {machine}; {versions}; {commit}."
 
 
-def _row(run, record):
-    from markupsafe import Markup
-    data = ", ".join(filter(None, [record["dataset"], record["protocol"], record["reason"]]))
-    claim = Markup('<a href="#{}">{}</a>').format(run["notebook"], record["id"])
-    what = record["says"] + (f": {record['what']}" if record["what"] else "")
-    what += f" (holds if {record['holds']})" if record["holds"] else ""
-    return [("claim", claim), ("what it says", what), ("paper", scoreboard.paper_text(record)),
-            ("ours", scoreboard.ours_text(record)), ("controls", scoreboard.controls_text(record)),
-            ("band", Markup(picture(record))),
-            ("verdict", scoreboard.verdict_text(record)), ("data and protocol", data),
-            ("seconds", f"{run['seconds']:.0f}")]
-
-
 def picture(record, width=180, height=30):
-    """A record's band, value and paper's number as inline SVG with a text alternative; a dash without a value."""
+    """A record's band, value and paper's number as inline SVG with a text alternative."""
     value, band, paper = record["value"], record["band"], record["paper_value"]
-    if value is None:
-        return "–"
     shown = [x for x in (value, paper, *(band or [])) if x is not None]
     span = max(shown) - min(shown) or abs(value) or 1.0
     low, high = min(shown) - 0.1 * span, max(shown) + 0.1 * span
@@ -145,44 +134,18 @@ def picture(record, width=180, height=30):
     def x(number):
         return 6 + (number - low) / (high - low) * (width - 12)
 
-    text = f"ours {scoreboard.number(value, record['unit'])}, band {scoreboard.band_text(record)}"
+    text = f"ours {verdicts.number(value, record['unit'])}, band {verdicts.check_text(record)}"
     middle, marks = height / 2, f'<line x1="6" x2="{width - 6}" y1="{height / 2}" y2="{height / 2}" stroke="#999"/>'
     if band:
         marks += (f'<rect x="{x(band[0]):.1f}" y="{middle - 6}" width="{max(1.5, x(band[1]) - x(band[0])):.1f}" '
                   'height="12" fill="#c9c9c9" stroke="#666"/>')
     if paper is not None:
-        text += f", the paper's {scoreboard.number(paper, record['unit'])}"
+        text += f", the paper's {verdicts.number(paper, record['unit'])}"
         marks += (f'<line x1="{x(paper):.1f}" x2="{x(paper):.1f}" y1="2" y2="{height - 2}" stroke="#a33b00" '
                   'stroke-width="3"/>')
     marks += f'<circle cx="{x(value):.1f}" cy="{middle}" r="5" fill="#0b4f8a" stroke="#fff"/>'
     return (f'<svg role="img" aria-label="{html.escape(text)}" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}"><title>{html.escape(text)}</title>{marks}</svg>'
-            f'<small>{html.escape(scoreboard.band_text(record))}</small>')
-
-
-def _notebook(run, results, out):
-    stem = run["notebook"]
-    shown = {"stem": stem, "title": stem, "seconds": f"{run['seconds']:.1f}",
-             "error": run["status"].removeprefix("failed: ") if run["status"] != "ok" else ""}
-    file = results / f"{stem}.ipynb"
-    if not file.is_file():
-        return shown
-    import nbformat
-    nb = nbformat.read(file, as_version=4)
-    headings = (line[2:] for cell in nb.cells if cell.cell_type == "markdown" for line in cell.source.splitlines()
-                if line.startswith("# "))
-    shown["title"] = next(headings, stem)
-    nb.metadata["title"] = shown["title"]
-    write_text(out / f"{stem}.html", page(nb))
-    shown["page"] = f"{stem}.html"
-    return shown | _figure(nb, shown["title"])
-
-
-def _figure(nb, title):
-    if found := main_figure(nb):
-        kind, picture, alt = found
-        return {"image": data_uri(kind, picture), "alt": alt or f"A figure of {title}"}
-    return {}
+            f'viewBox="0 0 {width} {height}"><title>{html.escape(text)}</title>{marks}</svg>')
 
 
 def main_figure(nb):
@@ -191,25 +154,31 @@ def main_figure(nb):
                    key=lambda c: "main-figure" not in c.metadata.get("tags", []))
     for output in (output for cell in cells for output in cell.outputs):
         for kind in IMAGES:
-            if picture := output.get("data", {}).get(kind):
-                return kind, picture, output.metadata.get(kind, {}).get("alt") or output.metadata.get("alt") or ""
+            if content := output.get("data", {}).get(kind):
+                return kind, content, output.metadata.get(kind, {}).get("alt") or output.metadata.get("alt") or ""
     return None
 
 
-def data_uri(kind, picture):
+def data_uri(kind, content):
     """A picture of a notebook's output as a URI that needs no file."""
     from base64 import b64encode
-    text = b64encode(picture.encode()).decode() if kind.endswith("xml") else "".join(picture.split())
+    text = b64encode(content.encode()).decode() if kind.endswith("xml") else "".join(content.split())
     return f"data:{kind};base64,{text}"
 
 
 def page(nb):
-    """An executed notebook as one HTML page that needs no network: formulas are MathML, drawn by the browser.
+    """An executed notebook as one HTML page that needs no network."""
+    from nbconvert import HTMLExporter
+    return export(nb, HTMLExporter, "page.html.j2")
 
-    Without the package latex2mathml, and where it cannot read a formula, the formula's TeX is shown.
+
+def export(nb, base, template, resources=None, **options):
+    """A notebook as HTML by an exporter of nbconvert and a template of ours; formulas are MathML, drawn by the browser.
+
+    Where latex2mathml cannot read a formula, the formula's TeX is shown. resources: more that the template reads.
+    options: the exporter's traits.
     """
     from jinja2 import pass_context
-    from nbconvert import HTMLExporter
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     class Renderer(IPythonRenderer):
@@ -222,23 +191,23 @@ def page(nb):
         def latex_environment(self, name, body):
             return _mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
 
-    class Exporter(HTMLExporter):
+    class Exporter(base):
         @pass_context
         def markdown2html(self, context, source):
             attachments = context.get("cell", {}).get("attachments", {})
             renderer = Renderer(escape=False, attachments=attachments, anchor_link_text="")
             return MarkdownWithMath(renderer=renderer).render(source)
 
-    exporter = Exporter()
-    exporter.raw_template = _PAGE
-    return exporter.from_notebook_node(nb)[0]
+    exporter = Exporter(**options)
+    exporter.raw_template = (TEMPLATES / template).read_text(encoding="utf-8")
+    return exporter.from_notebook_node(nb, resources)[0]
 
 
 def _mathml(tex, display):
     try:
         from latex2mathml.converter import convert
         return convert(re.sub(r"\\tag\s*\{(.*?)\}", r"\\qquad(\1)", tex), display=display)
-    except Exception:  # not installed, or one of its many errors for TeX that it does not know
+    except Exception:  # one of its many errors for TeX that it does not know
         tag = "code" if display == "inline" else "pre"
         return f"<{tag}>{html.escape(tex.strip())}</{tag}>"
 

@@ -1,0 +1,125 @@
+"""The pages that follow from notebooks and recorded seeds: README's row for each paper, and docs/scoreboard.md.
+
+A verdict here is that of the recorded seeds at the standard profile, by the same rule as in a notebook
+(`csi_utils.verdicts.judge`).
+"""
+
+import re
+import statistics
+
+from csi_papers.pages import contents
+from csi_papers.pages.report import KINDS, counted
+from csi_papers.run import notebook
+from csi_utils import ROOT, claims, verdicts
+
+PROFILE = "standard"
+NAMES = (  # English, Chinese
+    {"claim": "Claim", "time": "Time", "minutes": "min",
+     "head": ("notebook", "the paper's claim", "its claims here", "what we add", "to read", "to run")},
+    {"claim": "论断", "time": "用时", "minutes": "分钟",
+     "head": ("notebook", "论文的论断", "论断的判定", "我们补充的", "阅读", "运行")},
+)
+SCOREBOARD = f"""# Scoreboard
+
+Every row of every notebook. The numbers are means over the recorded seeds (ten or more, in `data/bands/`) at the
+profile `{PROFILE}`, with the 95 % interval of the mean; the verdict is that of the mean. The band is what one run is
+held to; *no check* stands where the band would let a control, or the absence of the method, through: such a number is
+only reported.
+
+{{legend}}. *Holds here* means: on our data the statement holds; it does not mean that the paper's own data were used.
+
+<!-- written by `csi-papers docs`, never by hand -->
+"""
+
+
+def records(ledger):
+    """The rows of a notebook's ledger over its recorded seeds, in the form of a run's records.
+
+    ledger: from `claims.load`. A row of another profile is left out, unless its claim has no other row.
+    """
+    rows = []
+    for cid, claim in ledger["claims"].items():
+        own = {mid: measure for mid, measure in ledger["measures"].items() if claims.claim_of(mid) == cid}
+        meant = {mid: m for mid, m in own.items() if PROFILE in m["profiles"] or "not_tested" in m}
+        rows += [_record(mid, claim, measure) for mid, measure in (meant or own).items()]
+        if "not_testable" in claim:
+            rows.append(_record(cid, claim, {}) | {"verdict": "not testable", "reason": claim["not_testable"]})
+    return rows
+
+
+def _record(id, claim, measure):
+    unit = measure.get("unit", claim.get("unit"))
+    row = {"id": id, "kind": claim["kind"], "says": claim["says"], "evidence": claim["evidence"],
+           "where": claim.get("where"), "paper_value": claim.get("value") if unit == claim.get("unit") else None,
+           "what": measure.get("what"), "holds": measure.get("holds"), "unit": unit, "dataset": measure.get("dataset"),
+           "protocol": None, "value": None, "interval": None, "controls": {}, "band": None, "power": False,
+           "reason": None, "verdict": "not run"}
+    if not measure:
+        return row
+    if over_seeds := verdicts.pooled(measure, PROFILE):
+        value, interval, verdict = over_seeds
+        controls = measure["recorded"][PROFILE]["controls"]
+        controls = {name: statistics.fmean(values) for name, values in controls.items()}
+        band = measure["bands"][PROFILE]
+        return row | {"value": value, "interval": interval, "controls": controls, "verdict": verdict,
+                      "band": [band["low"], band["high"]], "power": band["power"],
+                      "trivial_holds": verdicts.met_by_trivial(controls.get("trivial"), measure)}
+    if PROFILE not in measure["profiles"] and "not_tested" in measure:
+        return row | {"verdict": "not tested at this budget", "reason": measure["not_tested"]}
+    reason = "no seeds are recorded"
+    if PROFILE not in measure["profiles"]:
+        reason = f"measured in profile {' and '.join(measure['profiles'])} only"
+    return row | {"reason": reason}
+
+
+def scoreboard():
+    """docs/scoreboard.md as Markdown: two tables a notebook, what the paper claims and what we add."""
+    legend = ", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items())
+    parts = [SCOREBOARD.format(legend=legend)]
+    for stem, ledger in claims.load_all().items():
+        parts.append(f"## {stem}\n\n[{ledger['title']}](../{contents.place(stem)}.ipynb)\n")
+        rows = records(ledger)
+        for kind, caption in KINDS.items():
+            cells = [dict(verdicts.cells(row)) for row in rows if row["kind"] == kind]
+            if cells:
+                rows_of_text = [[re.sub(r"([|$*<\\])", r"\\\1", text) for text in row.values()] for row in cells]
+                parts.append(f"### {caption}\n\n{_table(cells[0], rows_of_text)}")
+    return "\n".join(parts)
+
+
+def _table(head, rows):
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def papers(language):
+    """README's table, a row for each paper of notebooks/. language: 0 English, 1 Chinese, by its discussion page."""
+    folder, names, rows = ROOT / "notebooks", NAMES[language], []
+    for path in sorted(folder.glob("*.ipynb")):
+        nb, found = notebook.read(path), records(claims.load(path.stem))
+        card = contents.card(contents.card_cell(nb).source)
+        if language == 1:
+            page = ROOT / "docs" / "papers" / f"{path.stem}.zh.md"
+            card = contents.card(page.read_text(encoding="utf-8"))
+        name = f"[{contents.short_title(nb)}](notebooks/{path.name})"
+        for deeper in sorted((folder / "deeper").glob(f"{path.name[:2]}*.ipynb")):
+            more = notebook.read(deeper)
+            name += (f"<br>deeper: [{contents.short_title(more)}](notebooks/deeper/{deeper.name}), "
+                     f"{notebook.reading_minutes(more):.0f} {names['minutes']}")
+        counts = [counted(row["verdict"] for row in found if row["kind"] == kind) for kind in KINDS]
+        rows.append([name, first_sentence(card[names["claim"]]),
+                     f"[{counts[0]}](docs/scoreboard.md#{path.stem})", counts[1],
+                     f"{notebook.reading_minutes(nb):.0f} {names['minutes']}", runs_in(card.get(names["time"], ""))])
+    return _table(names["head"], rows)
+
+
+def first_sentence(text):
+    """The first sentence of a text in English or Chinese."""
+    return re.match(r".*?(?:[.?!](?=\s+[A-Z*(\"“])|。|$)", text).group()
+
+
+def runs_in(time):
+    """How long a notebook runs at the standard profile, in the words of its card's row on time; an en dash without."""
+    found = re.search(r"([^,()、，。（）]*)[(（][^()（）]*`standard`", time)
+    return re.split(r"\bin\b|\bor\b", found[1])[-1].strip() if found else "–"
