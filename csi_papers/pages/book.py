@@ -20,7 +20,7 @@ from csi_utils.files import sources
 
 LONG = 10  # lines of code that stay open in a notebook of the first edition; longer cells are collapsed
 SHOWN = ("image/png", "text/html", "text/plain")
-TEXTS = ("README*.md", "LICENSE", "data/README.md", "docs/*.md", "docs/*.svg", "docs/papers/*.md")
+TEXTS = ("README*.md", "LICENSE", "data/README.md", "docs/*.md", "docs/*.toml", "docs/*.svg", "docs/papers/*.md")
 
 
 def gather(results, folder):
