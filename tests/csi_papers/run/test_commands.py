@@ -1,0 +1,63 @@
+"""What the runner and its commands do without a kernel: nonsense is refused, limits and environment are right."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from csi_papers import __main__
+from csi_papers.run import engine
+from csi_papers.run import runner as run
+from csi_papers.run.runner import run_notebook
+
+
+def test_files_that_are_no_notebooks(tmp_path):
+    for name, text in [("text", "hello"), ("json", "{}"), ("binary", "\0"), ("list", "[1]")]:
+        (tmp_path / f"{name}.ipynb").write_text(text)
+        result = run_notebook(tmp_path / f"{name}.ipynb", tmp_path / "out")
+        assert result["status"].startswith("failed: refused: not a valid notebook"), result["status"]
+    assert "refused" in run_notebook(tmp_path / "absent.ipynb", tmp_path / "out")["status"]
+
+
+def test_no_notebook_at_all_is_not_a_green_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    assert __main__.main(["run"]) == 2
+    assert "no notebooks" in capsys.readouterr().err
+
+
+def test_command_line_refuses_nonsense(capsys):
+    for arguments in (["run", "--profile", "fast"], ["run", "--jobs", "0"], ["bands", "x.ipynb", "--seeds", "a:b"],
+                      ["bands", "x.ipynb", "--seeds", "5:5"], []):
+        with pytest.raises(SystemExit) as stop:
+            __main__.main(arguments)
+        assert stop.value.code == 2
+    capsys.readouterr()
+
+
+def test_light_commands_import_no_heavy_module():
+    code = ("import sys, csi_papers.__main__ as m; m._parser(); import csi_utils.claims\n"
+            "print([n for n in ('papermill', 'torch', 'scipy', 'nbformat') if n in sys.modules])")
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_the_limit_of_a_cell_shrinks_as_the_notebook_s_runs_out(tmp_path):
+    session = engine.Session(tmp_path, tmp_path, {}, cell_timeout=100, notebook_timeout=1000)
+    assert session.time_left(None) == 100
+    session.deadline = time.monotonic() + 50
+    assert 0 < session.time_left(None) <= 50
+    session.deadline = time.monotonic() - 1
+    assert session.time_left(None) == 0.1  # nbclient takes 0 as no limit
+
+
+def test_a_relative_mirror_is_relative_to_where_the_runner_was_started(tmp_path, monkeypatch):
+    (tmp_path / "mirror").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CSI_DATA_MIRROR", "mirror")
+    monkeypatch.setenv("CSI_GUARD_TOKEN", "stale")
+    env = run._environment_of_kernel(True, 1, False, None)
+    assert env["CSI_DATA_MIRROR"] == str(tmp_path / "mirror") and env["OMP_NUM_THREADS"] == "1"
+    assert "CSI_GUARD_TOKEN" not in env and "CSI_GUARD_NETWORK" not in env
+    blocked = run._environment_of_kernel(False, None, False, None)
+    assert blocked["CSI_GUARD_NETWORK"] == "block" and blocked["CSI_DATA_OFFLINE"] == "1"
