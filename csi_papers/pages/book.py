@@ -176,6 +176,7 @@ def _toctrees(runs, folder):
         tree("About", [("This project", "README"), ("How to add a paper", "docs/add-a-paper")]),
         tree("中文", [("中文首页", "index.zh"), ("项目说明", "README.zh"), ("读书会", "docs/reading-group.zh"),
                     ("课程", "docs/course.zh"), ("作业", "docs/assignments.zh"), ("术语与符号", "docs/glossary.zh"),
+                    ("怎样添加一篇论文", "docs/add-a-paper.zh"),
                     *((f"讨论 {stem[:2]}", f"docs/papers/{stem}.zh") for stem in stems)])])
 
 

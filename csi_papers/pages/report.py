@@ -71,26 +71,30 @@ def counted(found):
                      if count[verdict]) or "–"
 
 
-def tables(records):
-    """The rows that were run, as [(caption, rows)]: the paper's claims, and what we add; a row is (column, HTML) pairs.
+def columns(record):
+    """A record as (column, text, what stands under it) for a narrow page.
 
-    What belongs together stands together, for a narrow page: data and protocol under what we measure, controls and
-    band, drawn and in words, under our value.
+    Data and protocol stand under what we measure, band and controls under our value.
     """
+    row = dict(verdicts.cells(record))
+    data, controls, band = row.pop("data and protocol"), row.pop("controls"), row.pop("band")
+    under = {"we measure": data}
+    if record["value"] is not None:
+        under["ours"] = f"band {band}" + ("" if controls == "–" else f"; {controls}")
+    return [(name, text, under.get(name, "")) for name, text in row.items()]
+
+
+def tables(records):
+    """The rows that were run, as [(caption, rows)]: the paper's claims, what we add; a row is (column, HTML) pairs."""
     from markupsafe import Markup
     found = []
     for kind, caption in KINDS.items():
         rows = []
         for record in records:
-            if record["kind"] != kind or record["verdict"] == "not run":
-                continue
-            row = dict(verdicts.cells(record))
-            data, controls, band = row.pop("data and protocol"), row.pop("controls"), row.pop("band")
-            row["we measure"] = Markup("{}<br><small>{}</small>").format(row["we measure"], data)
-            if record["value"] is not None:
-                beside = f"band {band}" + ("" if controls == "–" else f"; {controls}")
-                row["ours"] = Markup("{}{}<small>{}</small>").format(row["ours"], Markup(picture(record)), beside)
-            rows.append(list(row.items()))
+            if record["kind"] == kind and record["verdict"] != "not run":
+                drawn = {"ours": Markup(picture(record))} if record["value"] is not None else {}
+                rows.append([(name, Markup("{}{}<small>{}</small>").format(text, drawn.get(name, ""), under))
+                             for name, text, under in columns(record)])
         if rows:
             found.append((caption, rows))
     return found

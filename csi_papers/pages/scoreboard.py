@@ -8,7 +8,7 @@ import re
 import statistics
 
 from csi_papers.pages import contents
-from csi_papers.pages.report import KINDS, counted
+from csi_papers.pages.report import KINDS, columns, counted
 from csi_papers.run import notebook
 from csi_utils import ROOT, claims, verdicts
 
@@ -80,11 +80,21 @@ def scoreboard():
         parts.append(f"## {stem}\n\n[{ledger['title']}](../{contents.place(stem)}.ipynb)\n")
         rows = records(ledger)
         for kind, caption in KINDS.items():
-            cells = [dict(verdicts.cells(row)) for row in rows if row["kind"] == kind]
-            if cells:
-                rows_of_text = [[re.sub(r"([|$*<\\])", r"\\\1", text) for text in row.values()] for row in cells]
-                parts.append(f"### {caption}\n\n{_table(cells[0], rows_of_text)}")
+            table, said = [], None
+            for record in (record for record in rows if record["kind"] == kind):
+                cells = {name: _plain(text) + (f"<br>{_plain(under)}" if under else "")
+                         for name, text, under in columns(record)}
+                words = list(cells)[1]  # what the paper says, or our question: once for all of its rows
+                cells[words], said = "" if cells[words] == said else cells[words], cells[words]
+                table.append(cells)
+            if table:
+                parts.append(f"### {caption}\n\n{_table(table[0], [row.values() for row in table])}")
     return "\n".join(parts)
+
+
+def _plain(text):
+    """Text that no Markdown takes for a mark of its own."""
+    return re.sub(r"([|$*<\\])", r"\\\1", text)
 
 
 def _table(head, rows):
