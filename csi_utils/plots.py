@@ -53,11 +53,11 @@ def room(ax, room, links=(), reference=None):
     for i, item in enumerate(room.furniture):
         ax.plot(*item.xyz[0, :2], "s", color="0.6", ms=4 + 3 * np.sqrt(item.rcs), label="furniture" if not i else None)
     if reference is not None:
-        ax.plot(*reference.T, ".", color=COLORS["blue"], ms=3, label="reference point")
-    for i, link in enumerate(links):
-        ax.plot(*zip(link.tx[:2], link.rx[:2], strict=True), "--", color=COLORS["red"], lw=1)
-        ax.plot(*link.tx[:2], "^", color=COLORS["red"], ms=8, label="transmitter" if not i else None)
-        ax.plot(*link.rx[:2], "v", color=COLORS["black"], ms=8, label="receiver" if not i else None)
+        ax.plot(*reference.T, ".", color="0.6", ms=3, label="reference point")
+    for i, link in enumerate(links):  # black and white: the colours belong to methods
+        ax.plot(*zip(link.tx[:2], link.rx[:2], strict=True), "--", color="0.3", lw=1)
+        ax.plot(*link.tx[:2], "^", color="white", mec="black", ms=8, label="transmitter" if not i else None)
+        ax.plot(*link.rx[:2], "v", color="black", mec="white", ms=8, label="receiver" if not i else None)
     ax.set(aspect="equal", xlim=(-0.3, x + 0.3), ylim=(-0.3, y + 0.3), xlabel="x (m)", ylabel="y (m)")
 
 
