@@ -1,18 +1,17 @@
 """The same seed gives the same bits: every notebook twice at the smoke profile. Run with `make benchmark`."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TESTS))
-from notebook_lint import recorded_twice  # noqa: E402 - beside the tests, not a package
+from csi_papers.run.runner import run_notebook
 
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 pytestmark = [pytest.mark.benchmark, pytest.mark.notebook]
 
 
-@pytest.mark.parametrize("path", sorted((TESTS.parent / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.rglob("[0-9][0-9]_*.ipynb")), ids=lambda path: path.stem)
 def test_the_same_seed_gives_the_same_bits(path, tmp_path):
-    first, second = recorded_twice(path, tmp_path, measure=True)
+    runs = [run_notebook(path, tmp_path / name, measure=True)["claims"] for name in ("one", "two")]
+    first, second = ([(record["id"], record["value"]) for record in records] for records in runs)
     assert first and first == second

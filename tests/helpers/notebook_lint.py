@@ -13,7 +13,6 @@ import symtable
 
 from csi_papers.course.assignments import HIDDEN, Malformed, exercises_of
 from csi_papers.run import notebook as checks
-from csi_papers.run.runner import run_notebook
 
 LEGACY = ("00_csi_primer", "02_adaploc", "03_bilstm_transfer", "05_bdg", "06_aae", "07_alae", "08_wi_metal")
 OLD_SECTIONS = ("Parameters and setup", "The problem and the idea", "Symbols", "Known truth", "The method", "The data",
@@ -40,15 +39,12 @@ def lint(nb, stem, deeper=False):
         refused = []
     except checks.Refused as err:
         refused = [str(err)]
+    if not nb.cells:
+        return refused
     old = stem in LEGACY and nb.metadata.get("edition") != 2
     form = _old(nb) if old else _second(nb, deeper)
     return [*refused, *_whole(nb), *form, *_sizes(nb),
             *(f"{checks.label(cell, n)}: {text}" for n, cell in enumerate(nb.cells, 1) for text in _cell(nb, n - 1))]
-
-
-def recorded_twice(path, folder, **options):
-    """Run a notebook twice; returns what each run recorded, [(id, value)], to be compared to the last bit."""
-    return [[(r["id"], r["value"]) for r in run_notebook(path, folder / name, **options)["claims"]] for name in "ab"]
 
 
 def headings(source, level):
@@ -65,7 +61,7 @@ def _whole(nb):
     ids = [cell.get("id") for cell in nb.cells]
     if None in ids or len(set(ids)) < len(ids):
         yield "cell ids are missing or not unique"
-    if not nb.cells or nb.cells[0].cell_type != "markdown" or not headings(nb.cells[0].source.split("\n\n")[0], 1):
+    if nb.cells[0].cell_type != "markdown" or not headings(nb.cells[0].source.split("\n\n")[0], 1):
         yield "the first cell does not begin with a level-1 title"
     if sum(len(headings(source, 1)) for source in _markdown(nb)) != 1:
         yield "not exactly one level-1 heading"
@@ -130,8 +126,8 @@ def _second(nb, deeper):
     if not deeper and not re.search(r"^## 9\..*^### Symbols$.*^## 10\.", source, re.M | re.S):
         yield "no subsection '### Symbols' in section 9"
     first = nb.cells[0].source
-    if not re.match(r"# \d\d · \S", first):
-        yield f"the title is {first[:30]!r}, expected '# NN · Title'"
+    if not re.match(r"# \d\d,? deeper · \S" if deeper else r"# \d\d · \S", first):
+        yield f"the title is {first[:30]!r}, expected '# NN{', deeper' if deeper else ''} · Title'"
     rows = [name.removesuffix("s") if name == "Papers" else name
             for name in re.findall(r"^\| \*\*(.+?)\*\* \| .* \|$", first, re.M)]
     if rows != list(CARD):
