@@ -282,6 +282,17 @@ def test_batches_without_end_see_every_row_and_are_those_of_the_package(n, batch
     assert all(len(set(rows)) == min(n, batch) for rows in found)
 
 
+@pytest.mark.parametrize(("given", "message"), [
+    ({"source": (torch.ones(4, 5),)}, r"source: got lengths \[4\]"),
+    ({"source": (torch.ones(4, 5), torch.ones(3).long())}, r"source: got lengths \[4, 3\]"),
+    ({"epochs": 0}, "epochs, steps: got 0, 3"), ({"steps": 0}, "epochs, steps: got 2, 0")])
+def test_a_training_that_cannot_be_is_named(given, message):
+    pair = toy_pair()
+    usual = {"source": pair["source"], "pool": pair["pool"], "epochs": 2, "steps": 3, "seed": 0}
+    with pytest.raises(ValueError, match=message):
+        nb.adapt(net(), nb.dsan, **usual | given)
+
+
 def test_training_talks_of_every_epoch(capsys):
     pair = toy_pair()
     with training.one_thread():
