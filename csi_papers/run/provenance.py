@@ -56,10 +56,9 @@ def environment():
     if git := shutil.which("git"):
         found = subprocess.run([git, "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
         commit = found.stdout.strip() if found.returncode == 0 else None
-    checkout = (ROOT / "pyproject.toml").is_file()
     return {"python": platform.python_version(), "platform": platform.platform(), "packages": versions,
-            "cpus": os.cpu_count(), "csi_utils": "csi_utils" if checkout else "installed", "commit": commit,
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+            "cpus": os.cpu_count(), "csi_utils": "csi_utils" if PACKAGE.parent == ROOT else "installed",
+            "commit": commit, "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
 
 
 def write(path, text):

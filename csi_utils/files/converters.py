@@ -11,7 +11,6 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -103,51 +102,27 @@ def read_nexmon(content: bytes, name="capture", subcarriers=64):
     return np.array(iq).astype(np.int16).reshape(-1, subcarriers, 2), t - t[0]
 
 
-def read_workbook(content: bytes) -> dict:
-    """The sheets of an .xlsx file: {sheet name: [{column letter: text}, ...]}, without empty rows."""
-    main = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-    rel = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-    with zipfile.ZipFile(io.BytesIO(content)) as book:
-        def tree(part):
-            return ElementTree.fromstring(book.read(f"xl/{part}"))
-
-        words = ["".join(t.text or "" for t in item.iter(main + "t")) for item in tree("sharedStrings.xml")]
-        target = {item.get("Id"): item.get("Target") for item in tree("_rels/workbook.xml.rels")}
-        sheets = {}
-        for sheet in tree("workbook.xml").iter(main + "sheet"):
-            sheets[sheet.get("name")] = rows = []
-            for row in tree(target[sheet.get(rel + "id")]).iter(main + "row"):
-                cells = {}
-                for cell in row:
-                    value = cell.find(main + "v")
-                    if value is not None:
-                        column = cell.get("r").rstrip("0123456789")
-                        cells[column] = words[int(value.text)] if cell.get("t") == "s" else value.text
-                if cells:
-                    rows.append(cells)
-    return sheets
-
-
 def csu_points(coords: bytes, info: bytes) -> dict:
     """The point_ arrays of loc-csu from its two workbooks: references, then test captures, sorted by name.
 
     Access points are numbered by their sorted MAC addresses, which are not kept: they identify hardware.
     """
-    where, radio = read_workbook(coords), read_workbook(info)
-    rows = []
+    import pandas
+
+    where, radio = (pandas.read_excel(io.BytesIO(book), sheet_name=None) for book in (coords, info))
+    tables = []
     for is_test, kind in enumerate(("ref", "test")):
         for path in range(1, 6):
-            radio_of = {row["A"]: row for row in radio[f"{kind}_path{path}"][1:]}
-            for row in where[f"{kind}_coord_path{path}"][1:]:
-                other = radio_of[row["A"]]
-                rows.append((is_test, row["A"], path, row["B"], row["C"], other["C"], other["D"], other["B"]))
-    rows.sort(key=lambda row: row[:2])
-    is_test, name, path, x, y, rssi, channel, mac = zip(*rows, strict=True)
-    return {"point_is_test": np.array(is_test, np.uint8), "point_name": np.array(name),
-            "point_path": np.array(path, np.uint8),
-            "point_xy_m": np.array([x, y], float).T.astype(np.float32, "C"),
-            "point_rssi_dbm": np.array(rssi, np.float32), "point_channel": np.array(channel, np.int16),
-            "point_ap": np.searchsorted(sorted(set(mac)), mac).astype(np.uint8)}
+            table = where[f"{kind}_coord_path{path}"].merge(radio[f"{kind}_path{path}"], "left", "location",
+                                                            validate="one_to_one")
+            tables.append(table.assign(is_test=is_test, path=path))
+    points = pandas.concat(tables).sort_values(["is_test", "location"])
+    return {"point_is_test": points["is_test"].to_numpy(np.uint8), "point_name": np.array(points["location"].tolist()),
+            "point_path": points["path"].to_numpy(np.uint8),
+            "point_xy_m": np.ascontiguousarray(points[["x_coord", "y_coord"]].to_numpy(np.float32)),
+            "point_rssi_dbm": points["RSSI"].to_numpy(np.float32),
+            "point_channel": points["channel"].to_numpy(np.int16),
+            "point_ap": np.unique(points["mac"].tolist(), return_inverse=True)[1].astype(np.uint8)}
 
 
 def loc_csu(paths) -> dict:
