@@ -15,6 +15,8 @@ from csi_utils import ROOT, verdicts
 
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
 TEMPLATES = Path(__file__).parent / "templates"
+# TeX that latex2mathml does not know, in TeX that it knows.
+UNKNOWN = {r"[bB]igg?[lr]?\b": "", "[lr]Vert": "‖", "[lr]vert": "|", "lfloor": "⌊", "rfloor": "⌋", "arg": r"\operatorname{arg}"}
 KINDS = {"claim": "The paper's claims", "addition": "What we add"}
 
 
@@ -210,6 +212,8 @@ def export(nb, base, template, resources=None, **options):
 def _mathml(tex, display):
     try:
         from latex2mathml.converter import convert
+        for name, plain in UNKNOWN.items():
+            tex = re.sub(rf"\\{name}(?![A-Za-z])", lambda _, plain=plain: plain, tex)
         return convert(re.sub(r"\\tag\s*\{(.*?)\}", r"\\qquad(\1)", tex), display=display)
     except Exception:  # one of its many errors for TeX that it does not know
         tag = "code" if display == "inline" else "pre"

@@ -76,7 +76,8 @@ def scoreboard():
     """docs/scoreboard.md as Markdown: two tables a notebook, what the paper claims and what we add."""
     legend = ", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items())
     parts = [SCOREBOARD.format(legend=legend)]
-    for stem, ledger in claims.load_all().items():
+    in_order = sorted(claims.load_all().items(), key=lambda item: (item[0][:2], contents.place(item[0])))
+    for stem, ledger in in_order:
         parts.append(f"## {stem}\n\n[{ledger['title']}](../{contents.place(stem)}.ipynb)\n")
         rows = records(ledger)
         for kind, caption in KINDS.items():

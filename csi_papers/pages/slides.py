@@ -8,6 +8,7 @@ first, and the ledger is a table of the columns that can be read from the back.
 """
 
 import html
+import re
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -35,23 +36,34 @@ def deck(nb, run):
 
 
 def arranged(nb, run):
-    """A copy of a notebook whose cells are the slides and their notes."""
-    from nbformat.v4 import new_markdown_cell
+    """A copy of a notebook whose cells are the slides and their notes; a slide without a heading gets its section's."""
     nb = deepcopy(nb)
     nb.metadata["title"] = contents.title(nb)
-    cells = [new_markdown_cell(_title(nb, run), metadata={"slideshow": {"slide_type": "slide"}})]
+    cells, section = [_cell(_title(nb, run))], ""
     for cell in nb.cells:
         kind = cell.metadata.get("slideshow", {}).get("slide_type")
-        if kind not in SHOWN or cell is contents.card_cell(nb):
+        shown = kind in SHOWN and cell is not contents.card_cell(nb)
+        if cell.cell_type == "code":
+            outputs = [out.get("data", {}) for out in cell.outputs]
+            shown = shown and any({"image/png", "text/html"} & set(data) for data in outputs)
+            if shown and (closed := [data[claims.MIME] for data in outputs if claims.MIME in data]):
+                cells += [_cell(table) for table in ledger(closed[0]["records"])]
+                continue
+        if not shown:
             cell.metadata["slideshow"] = {"slide_type": "notes" if cell.cell_type == "markdown" else "skip"}
-        closed = [out.data[claims.MIME] for out in cell.get("outputs", []) if claims.MIME in out.get("data", {})]
-        if closed and kind in SHOWN:
-            cells += [new_markdown_cell(table, metadata={"slideshow": {"slide_type": "slide"}})
-                      for table in ledger(closed[0]["records"])]
-        else:
-            cells.append(cell)
+        elif kind != "fragment" and not cell.source.startswith("#"):
+            cells.append(_cell(f"## {section}", kind))
+            cell.metadata["slideshow"] = {"slide_type": "-"}
+        cells.append(cell)
+        if cell.cell_type == "markdown":
+            section = (re.findall(r"^##+ (.+)$", cell.source, flags=re.M) or [section])[-1]
     nb.cells = cells
     return nb
+
+
+def _cell(text, kind="slide"):
+    from nbformat.v4 import new_markdown_cell
+    return new_markdown_cell(text, metadata={"slideshow": {"slide_type": kind}})
 
 
 def _title(nb, run):

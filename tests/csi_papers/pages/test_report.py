@@ -2,34 +2,20 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
-from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from csi_papers import __main__
 from csi_papers.pages import report
-from csi_papers.run.runner import run_many
 
-BAD = Path(__file__).parents[2] / "bad_notebooks"
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 LOADS = re.compile(r"<(?:script|link|img|iframe|source)[^>]*(?:src|href)=[\"']?(?:https?:)?//|@import|url\([\"']?http")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    run_many([BAD / "good.ipynb", BAD / "error.ipynb"], folder, quiet=True)
-    nb = nbformat.read(folder / "good.ipynb", as_version=4)
-    nb.cells[0].source = "# Good <b>&</b> plain\n\nInline $a_1 < b$ and\n\n$$x^2 \\tag{3}$$"
-    first = new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": "the first"}})
-    main = new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": 'the "main" <one>'}})
-    nb.cells += [new_code_cell("1", outputs=[first]),
-                 new_code_cell("2", outputs=[main], metadata={"tags": ["main-figure"]})]
-    nbformat.write(nb, folder / "good.ipynb")
-    return folder
+RECORD = {"id": "C1.a", "kind": "claim", "says": "It works", "what": "error", "value": 1.5, "unit": "m",
+          "where": "p. 1", "interval": 0.1, "dataset": "sim", "protocol": "a split", "reason": None, "holds": "<= 2",
+          "verdict": "holds here", "paper_value": 1.2, "evidence": "paper", "controls": {"trivial": 3.0},
+          "band": [1.0, 2.0], "power": True}
 
 
 class Checked(HTMLParser):
@@ -53,16 +39,33 @@ class Checked(HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_report_shows_claims_bands_figure_and_failures(folder, tmp_path):
-    index = report.write(folder, tmp_path / "report")
+def changed(folder, stem, **environment):
+    """A result whose environment says something else."""
+    file = folder / f"{stem}.json"
+    run = json.loads(file.read_text(encoding="utf-8"))
+    run["environment"] |= environment
+    file.write_text(json.dumps(run), encoding="utf-8")
+
+
+@pytest.fixture
+def runs(tiny_runs, tmp_path):
+    """The results, to be changed."""
+    shutil.copytree(tiny_runs, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def test_report_shows_claims_bands_figure_and_failures(tiny_runs, tmp_path):
+    index = report.write(tiny_runs, tmp_path / "report")
     text = index.read_text(encoding="utf-8")
     page = Checked(text)
     assert index.name == "index.html" and not LOADS.search(text) and "<script" not in text
-    for shown in ("42 s (page 1)", "✓ holds here", "41.5 to 42.5 s", "1 of 2 notebooks", "✗ This notebook failed",
-                  "raised ZeroDivisionError", "profile smoke", "Good &lt;b&gt;"):
+    for shown in ("42 s (page 1)", "✓ holds here", "band 41.5 to 42.5 s; trivial 0 s", "1 of 2 notebooks",
+                  "✗ This notebook failed", "raised ZeroDivisionError", "profile smoke", "seed 0",
+                  "Good &lt;b&gt;&amp;&lt;/b&gt; plain"):
         assert shown in text, shown
     images = [attrs for tag, attrs in page.found if tag == "img"]
-    assert [image["alt"] for image in images] == ['the "main" <one>'] and images[0]["src"].startswith("data:image/png")
+    assert [image["alt"] for image in images] == ['the "main" <one>, which has a dot too']
+    assert images[0]["src"].startswith("data:image/png")
     pictures = [attrs for tag, attrs in page.found if tag == "svg"]
     assert pictures[0]["role"] == "img" and "band 41.5 to 42.5 s, the paper's 42 s" in pictures[0]["aria-label"]
     links = {attrs["href"] for tag, attrs in page.found if tag == "a"}
@@ -70,44 +73,67 @@ def test_report_shows_claims_bands_figure_and_failures(folder, tmp_path):
         assert f"{name}.html" in links and (index.parent / f"{name}.html").is_file()
 
 
-def test_a_notebook_page_asks_nothing_of_the_network(folder, tmp_path):
-    report.write(folder, tmp_path)
+def test_the_environment_is_told_once_where_it_is_one_and_beside_each_notebook_where_it_is_not(runs, tmp_path):
+    text = report.write(runs, tmp_path / "one").read_text(encoding="utf-8")
+    assert text.count(" cores; ") == 1 and "How this was made" in text
+    changed(runs, "good", python="3.99.0", date="2026-01-02T03:04:05+00:00")
+    text = report.write(runs, tmp_path / "two").read_text(encoding="utf-8")
+    assert text.count(" cores; ") == 2 and "How this was made" not in text
+    good = text.split('<section id="good">')[1].split("</section>")[0]
+    assert "Python 3.99.0" in good and "2026-01-02 03:04 UTC" in good
+
+
+def test_a_notebook_without_its_result_has_failed(runs, tmp_path):
+    (runs / "good.json").unlink()
+    text = report.write(runs, tmp_path / "out").read_text(encoding="utf-8")
+    assert "0 of 2 notebooks ran" in text and "there is no good.json beside it" in text
+
+
+def test_a_result_without_its_notebook_is_still_reported(runs, tmp_path):
+    (runs / "error.ipynb").unlink()
+    text = report.write(runs, tmp_path / "out").read_text(encoding="utf-8")
+    assert "raised ZeroDivisionError" in text and 'href="error.html"' not in text
+
+
+def test_our_questions_never_stand_under_what_the_paper_says():
+    ours = RECORD | {"id": "O1", "kind": "addition", "says": "Does it last?", "paper_value": None}
+    left_out = RECORD | {"id": "C2", "says": "More", "verdict": "not run", "reason": "no data", "value": None}
+    (first, claims), (second, additions) = report.tables([RECORD, ours, left_out])
+    assert (first, second) == ("The paper's claims", "What we add")
+    assert [str(dict(row)["the paper says"]) for row in claims] == ["It works<small></small>"]
+    assert "the paper says" not in dict(additions[0]) and "Does it last?" in dict(additions[0])["our question"]
+    assert report._left_out([RECORD, ours, left_out]) == "C2 (no data)"
+
+
+def test_a_notebook_page_asks_nothing_of_the_network(tiny_runs, tmp_path):
+    report.write(tiny_runs, tmp_path)
     for file in tmp_path.glob("*.html"):
         assert not LOADS.search(file.read_text(encoding="utf-8")), file.name
     text = (tmp_path / "good.html").read_text(encoding="utf-8")
-    assert "holds here" in text and [a["alt"] for t, a in Checked(text).found if t == "img"] == [
-        "the first", 'the "main" <one>']
+    texts = [attrs["alt"] for tag, attrs in Checked(text).found if tag == "img"]
+    assert "holds here" in text and texts == [
+        "A drawing of a dot", "the first figure of all, with a dot", 'the "main" <one>, which has a dot too']
+    collapsed = text.split('<details class="code">')
+    assert len(collapsed) == 2 and "collapsed code" in collapsed[1].split("</details>")[0]
 
 
 def test_formulas_are_mathml_or_their_tex():
     nb = new_notebook(cells=[new_markdown_cell("Look: $a_1 < b$\n\n$$\\hat p \\tag{3}$$\n\n$\\nosuchthing{$")])
     page = report.page(nb)
-    try:
-        import latex2mathml.converter  # noqa: F401
-    except ImportError:
-        assert "<code>a_1 &lt; b</code>" in page
-    else:
-        assert page.count("<math") >= 2 and 'display="block"' in page
+    assert page.count("<math") >= 2 and 'display="block"' in page
 
 
 def test_picture_keeps_everything_inside():
-    record = {"value": 1.3, "band": [1.1, 1.5], "paper_value": 1.22, "unit": "m"}
-    xs = [float(x) for x in re.findall(r'(?:cx|x1|x)="([\d.-]+)"', report.picture(record))]
-    assert xs and all(0 <= x <= 180 for x in xs)
-    assert report.picture(record | {"value": None}) == "–"
-    assert "<rect" not in report.picture(record | {"band": None})
-    report.picture({"value": 0.0, "band": [0.0, 0.0], "paper_value": None, "unit": "m"})  # no width at all
+    for record in (RECORD, RECORD | {"band": None}, RECORD | {"value": 0.0, "band": [0.0, 0.0], "paper_value": None}):
+        drawn = report.picture(record)
+        xs = [float(x) for x in re.findall(r'(?:cx|x1|x)="([\d.-]+)"', drawn)]
+        assert xs and all(0 <= x <= 180 for x in xs)
+        assert ("<rect" in drawn) == (record["band"] is not None)
 
 
-def test_command_line(folder, tmp_path, capsys):
-    assert __main__.main(["report", str(folder), "--out", str(tmp_path)]) == 0
+def test_command_line(tiny_runs, tmp_path, capsys):
+    assert __main__.main(["report", str(tiny_runs), "--out", str(tmp_path)]) == 0
     assert (tmp_path / "index.html").is_file()
     (tmp_path / "empty").mkdir()
     assert __main__.main(["report", str(tmp_path / "empty")]) == 1
     assert "expected what" in capsys.readouterr().err
-
-
-def test_a_result_without_its_notebook_is_still_reported(folder, tmp_path):
-    refused = json.loads((folder / "error.json").read_text()) | {"notebook": "lost", "status": "failed: refused: x"}
-    (tmp_path / "lost.json").write_text(json.dumps(refused))
-    assert "refused: x" in report.write(tmp_path, tmp_path / "out").read_text()
