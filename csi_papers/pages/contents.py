@@ -126,7 +126,7 @@ def start_here(folder):
         nb = nbformat.read(path, as_version=4)
         said, link = card(card_cell(nb).source), path.relative_to(folder).as_posix()
         first = first or f"[{title(nb).split(' ')[0]}]({link})"
-        name = f"[{title(nb)}]({link})" if path.parent == folder else f"deeper: [{title(nb)}]({link})"
+        name = f"[{title(nb)}]({link})" if path.parent == folder else f"deeper: [{title(nb).split(' · ')[-1]}]({link})"
         time = re.split(r"\. |\.$", said.get("Time", "–"))[0]
         rows.append(f"| {name} | {said.get('Prerequisites', '–')} | {said.get('You will be able to', '–')} | {time} |")
     if not rows:

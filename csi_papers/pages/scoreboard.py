@@ -14,9 +14,9 @@ from csi_utils import ROOT, claims, verdicts
 
 PROFILE = "standard"
 NAMES = (  # English, Chinese
-    {"claim": "Claim", "time": "Time", "minutes": "min",
+    {"claim": "Claim", "time": "Time", "minutes": "min", "deeper": "deeper: ",
      "head": ("notebook", "the paper's claim", "its claims here", "what we add", "to read", "to run")},
-    {"claim": "论断", "time": "用时", "minutes": "分钟",
+    {"claim": "论断", "time": "用时", "minutes": "分钟", "deeper": "深入：",
      "head": ("notebook", "论文的论断", "论断的判定", "我们补充的", "阅读", "运行")},
 )
 SCOREBOARD = f"""# Scoreboard
@@ -116,7 +116,8 @@ def papers(language):
         name = f"[{contents.short_title(nb)}](notebooks/{path.name})"
         for deeper in sorted((folder / "deeper").glob(f"{path.name[:2]}*.ipynb")):
             more = notebook.read(deeper)
-            name += (f"<br>deeper: [{contents.short_title(more)}](notebooks/deeper/{deeper.name}), "
+            about = contents.short_title(more).split(" · ")[-1]
+            name += (f"<br>{names['deeper']}[{about}](notebooks/deeper/{deeper.name}), "
                      f"{notebook.reading_minutes(more):.0f} {names['minutes']}")
         counts = [counted(row["verdict"] for row in found if row["kind"] == kind) for kind in KINDS]
         rows.append([name, first_sentence(card[names["claim"]]),
