@@ -6,7 +6,7 @@ import numpy as np
 def distance(guess, xy):
     """Localization error in m, (n,), of estimates (n, 2) at positions (n, 2).
 
-    First explained in notebooks/01, section 5.
+    First explained in notebooks/01, section 6.
     """
     return np.linalg.norm(np.asarray(guess) - xy, axis=-1)
 
@@ -15,7 +15,7 @@ def interval(values):
     """Half width of the 95 % interval of the mean over the first axis (Student's t), the repeats.
 
     It speaks of what the repeats redraw, and of nothing else. Raises ValueError for fewer than two repeats.
-    First explained in notebooks/01, section 7.
+    First explained in notebooks/01, section 6.
     """
     from scipy import stats
 

@@ -6,7 +6,7 @@ equation, Eq. 8). What the radio then does to the channel is in csi_utils.sim.ha
 
 Left out, on purpose: paths that scatter twice or scatter and then bounce, shadows behind furniture,
 antenna patterns (isotropic, vertical), and the change of the diffraction factor over the band (0.01 dB).
-First explained in notebooks/01_svm_fingerprinting, section 4.
+First explained in notebooks/01_svm_fingerprinting, section 3.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """The simulated datasets: device-free fingerprints in metres, with a named cause for every domain shift.
 
 Called through csi_utils.datasets.load("sim-lab") and load("sim-meeting"). The rooms were chosen once, before any
-result was seen, but for the layout of the links, which notebook 01 (section 9) compares with five others. Size and
-hardware are from published set-ups where these are known; the rest is ours.
+result was seen, but for the layout of the links, which notebooks/deeper/01_svm_by_hand (section 4) compares with five
+others. Size and hardware are from published set-ups where these are known; the rest is ours.
 """
 
 from dataclasses import dataclass, replace

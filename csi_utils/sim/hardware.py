@@ -2,7 +2,7 @@
 
 Noise, gains and phases of the chains, carrier and sampling offsets, automatic gain control, 8-bit rounding and
 the odd broken packet. `record` makes the raw report; `scaled` undoes the gain as the CSI tool's own script does.
-First explained in notebooks/01_svm_fingerprinting, section 4.
+First explained in notebooks/01_svm_fingerprinting, section 3.
 """
 
 from dataclasses import dataclass
