@@ -4,7 +4,12 @@
 
 writes build/course/grades.csv (a line for each submission, and one for each file that is none), exercises.csv (a
 line for each exercise), feedback/STUDENT/ASSIGNMENT.html, and the scores into nbgrader's gradebook. However a
-submission misbehaves, the others are graded.
+submission misbehaves, the others are graded; what could not be run is "not graded" and never 0 points.
+
+Why not nbgrader's own autograde, feedback and export (0.9.6, tried on thirteen submissions with a preprocessor that
+ran the cells in our sandbox)? What could not be graded stands as 0.0 in its database and its CSV (which a comma in a
+name breaks), a deleted or doubled cell ended in its own KeyError, and its feedback page showed the hidden tests, loaded
+MathJax from a server and carried the student's <script> into the teacher's browser.
 """
 
 import csv
@@ -15,12 +20,19 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from csi_papers.course import assignments, needed, sandbox, submissions
+import nbformat
+
+from csi_papers.course import assignments, feedback, sandbox, submissions
 from csi_papers.run.provenance import write
 from csi_papers.run.runner import in_parallel
-from csi_utils import ROOT, exercises
+from csi_utils import exercises
 
+LIMIT = 60  # s of a cell that the student wrote, and of a check; the course's own cells may take what is left
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class NotGraded(RuntimeError):
+    """What went wrong need not be the student's doing; the message says what."""
 
 
 @dataclass
@@ -29,69 +41,49 @@ class Answer:
 
     exercise: object  # assignments.Exercise
     status: str  # passed, wrong, to do, error, stopped
-    passed: int  # checks
-    checks: int
-    lines: list  # (True, False or None, text)
+    lines: list  # (passed?, text) of what the checks said
     code: str  # the student's
 
     @property
     def points(self):
         return self.exercise.points if self.status == "passed" else 0.0
 
+    @property
+    def mistake(self):
+        """What the first check that did not pass said."""
+        return next((text for passed, text in self.lines if not passed), "")
 
-def grade(one, source, sandboxed=None, cell_timeout=sandbox.CELL, total_timeout=sandbox.TOTAL):
+
+def grade(one, source, sandboxed=None, limit=LIMIT, total=sandbox.TOTAL):
     """Grade a Submission against the course's source notebook. Returns ([Answer], remarks).
 
-    sandboxed and the limits: as in `sandbox.run`. Never raises for what a student wrote.
+    The whole notebook runs, up to the last check. sandboxed: as in `sandbox.run`. limit, total: s of a student's cell
+    and of all. Raises sandbox.Lost where nothing was seen, NotGraded where a cell of the course failed before any of
+    the student's, or was stopped.
     """
     cells, remarks = submissions.assemble(source, one.nb)
     found = assignments.exercises_of(source)
-    mine = {id(cell) for cell in source.cells}
-    theirs = [cell.source for cell in cells if id(cell) not in mine]
-    given = {cell.source for cell in source.cells}
-    sources = [cell.source for cell in cells]
-    where = {one.id: next(n for n, cell in enumerate(cells) if cell is one.check) for one in found}
-    wanted = set(where.values()) | {n for n, cell in enumerate(cells) if _answers(cell, found)}
-    chosen = needed.needed(sources, wanted)
-    result = sandbox.run([sources[n] for n in chosen], sandboxed, cell_timeout, total_timeout)
-    if len(chosen) < len(cells) and _name_missing(result):
-        chosen = list(range(len(cells)))  # reading the names was not enough
-        result = sandbox.run(sources, sandboxed, cell_timeout, total_timeout)
-    at = {n: k for k, n in enumerate(chosen)}
-    remarks = [*one.remarks, *remarks, *_happened(cells, chosen, result, found)]
-    if touched := submissions.tampering([text for text in theirs if text not in given]):
-        remarks.append(touched)
-    return [_answer(exercise, cells, at, result) for exercise in found], remarks
+    checks = [next(n for n, cell in enumerate(cells) if cell is exercise.check) for exercise in found]
+    cells = cells[:max(checks) + 1]
+    given = {cell.source for cell in source.cells} - {exercise.solution.source for exercise in found}
+    own = [cell.source in given and n not in checks for n, cell in enumerate(cells)]
+    ran = sandbox.run([cell.source for cell in cells], [total if mine else limit for mine in own], sandboxed, total)
+    remarks, theirs = one.remarks + remarks, False
+    for n, (cell, mine, (outputs, stopped)) in enumerate(zip(cells, own, ran, strict=True)):
+        theirs |= not mine
+        first = next((line for line in cell.source.splitlines() if line.strip()), "")
+        said = f"cell {n + 1} ({_short(first, 50)}): {stopped or '; '.join(_errors(outputs))}"
+        if mine and (stopped or _errors(outputs) and not theirs):
+            raise NotGraded(f"the course's own {said}")
+        if stopped or _errors(outputs) and n not in checks:
+            remarks.append(said)
+        if not mine and n not in checks and (touched := submissions.TAMPERING.search(cell.source)):
+            remarks.append(f"it says {touched[0].strip()}: read the code before you trust the points")
+    return [_answer(exercise, n, cells, ran) for exercise, n in zip(found, checks, strict=True)], remarks
 
 
-def _answers(cell, found):
-    name = (cell.metadata.get("nbgrader") or {}).get("grade_id") if isinstance(
-        cell.metadata.get("nbgrader"), dict) else None
-    return any(name == one.id or cell.get("id") == one.solution["id"] for one in found)
-
-
-def _name_missing(result):
-    return any("NameError" in str(output) for outputs in result["outputs"] for output in outputs)
-
-
-def _happened(cells, chosen, result, found):
-    """What a teacher should know beside the points, a line each."""
-    if "lost" in result:
-        yield f"nothing could be graded: {result['lost']}"
-    graded = {id(one.check) for one in found}
-    names = {id(one.check): f"the check of {one.title}" for one in found}
-    for n, why in sorted(result["skipped"].items()):
-        cell = cells[chosen[n]]
-        yield f"{names.get(id(cell)) or _called(cell)}: {why}"
-    for n, outputs in zip(chosen, result["outputs"], strict=True):
-        for output in outputs:
-            if output["output_type"] == "error" and id(cells[n]) not in graded:
-                yield f"{_called(cells[n])} raised {output['ename']}: {_short(output['evalue'])}"
-
-
-def _called(cell):
-    line = next((line.strip() for line in cell.source.splitlines() if line.strip()), "an empty cell")
-    return f"the cell '{_short(line, 50)}'"
+def _errors(outputs):
+    return [f"{out['ename']}: {_short(out['evalue'])}" for out in outputs if out["output_type"] == "error"]
 
 
 def _short(text, most=160):
@@ -99,91 +91,85 @@ def _short(text, most=160):
     return text if len(text) <= most else text[:most - 1] + "…"
 
 
-def _answer(exercise, cells, at, result):
-    """Read one check cell's outputs. Points need the check's own signal; no signal, no points."""
-    code = "\n\n".join(cell.source for cell in cells if _answers(cell, [exercise]))
-    number = next(n for n, cell in enumerate(cells) if cell is exercise.check)
-    outputs = result["outputs"][at[number]]
-    skipped = [result["skipped"][at[n]] for n, cell in enumerate(cells)
-               if (cell is exercise.check or _answers(cell, [exercise])) and at.get(n) in result["skipped"]]
+def _answer(exercise, number, cells, ran):
+    """Read the outputs of one check, cell `number`. Points need the check's own signal; no signal, no points."""
+    answers = [n for n, cell in enumerate(cells) if assignments.nbgrader(cell).get("grade_id") == exercise.id]
+    code, outputs = "\n\n".join(cells[n].source for n in answers), ran[number][0]
+    if why := [ran[n][1] for n in (*answers, number) if ran[n][1]]:
+        return Answer(exercise, "stopped", [(False, text) for text in why], code)
     signals = [output["data"][exercises.MIME] for output in outputs if exercises.MIME in output.get("data", {})]
-    text = "".join(output["text"] for output in outputs if output["output_type"] == "stream"
-                   and output["name"] == "stdout")
-    errors = [output for output in outputs if output["output_type"] == "error"]
-    lines = [({"✓": True, "✗": False}.get(line[:1]), line.lstrip("✓✗ ")) for line in text.splitlines()
-             if line.startswith(("✓", "✗", "to do"))]
-    if skipped:
-        return Answer(exercise, "stopped", 0, 0, [(False, why) for why in skipped], code)
-    if errors or not signals:
-        why = [f"{err['ename']}: {_short(err['evalue'])}" for err in errors] or ["the check gave no result"]
-        return Answer(exercise, "error", 0, 0, [*lines, *((False, text) for text in why)], code)
+    text = "".join(output["text"] for output in outputs if output.get("name") == "stdout")
+    lines = [(line.startswith("✓"), line[1:].strip().removeprefix(f"{exercise.title}, "))
+             for line in text.splitlines() if line.startswith(("✓", "✗"))]
+    if _errors(outputs) or not signals:
+        why = _errors(outputs) or ["the check gave no result"]
+        return Answer(exercise, "error", lines + [(False, text) for text in why], code)
     last = signals[-1]  # what the check itself says comes last
-    good = (len(signals) == 1 and last.get("status") == "passed" and last.get("score") == exercise.points
-            and last.get("points") == exercise.points)
-    status = "passed" if good else "to do" if last.get("status") == "to do" else "wrong"
-    return Answer(exercise, status, int(last.get("passed", 0)), int(last.get("checks", 0)), lines, code)
+    if len(signals) == 1 and (last.get("status"), last.get("score"), last.get("points")) == (
+            "passed", exercise.points, exercise.points):
+        return Answer(exercise, "passed", lines, code)
+    return Answer(exercise, "to do" if last.get("status") == "to do" else "wrong", lines, code)
 
 
 def grade_folder(folder, course=assignments.COURSE, sandboxed=None, jobs=1, say=print, **limits):
     """Grade all that lies in a folder; write tables and feedback into the course. Returns the rows of grades.csv.
 
-    jobs: submissions at a time. limits: cell_timeout, total_timeout in s. Raises FileNotFoundError when the folder
-    or the course is not there.
+    jobs: submissions at a time. limits: limit, total in s. Before that, the course's own solutions have to pass here:
+    an assignment whose do not is not graded. Raises FileNotFoundError when the folder or the course is not there.
     """
-    import nbformat
-
-    from csi_papers.course import feedback
     course = Path(course)
     paths = sorted((course / "source").glob("*/*.ipynb"))
     if not paths:
         raise FileNotFoundError(f"course: no assignments in {course}, expected what `make assignments` writes")
     sources = {path.stem: nbformat.read(path, as_version=4) for path in paths}
     found, refused = submissions.collect(folder, sources)
-    rows, details = [], []
+    broken, rows, details = {}, [], []
 
     def one(submission):
+        if why := broken.get(submission.assignment):
+            return None, [why]
         try:
             return grade(submission, sources[submission.assignment], sandboxed, **limits)
+        except (NotGraded, sandbox.Lost) as err:
+            return None, [*submission.remarks, str(err)]
         except Exception as err:  # ours, not the student's; the batch goes on, and the teacher is told
-            return None, [f"not graded, an error of the grader: {type(err).__name__}: {_short(err)}"]
+            return None, [f"an error of the grader: {type(err).__name__}: {_short(err)}"]
 
-    for submission, (answers, remarks) in in_parallel(one, found, jobs):
-        page = Path("feedback", submission.student, f"{submission.assignment}.html")
-        row = {"student": submission.student, "assignment": submission.assignment, "points": "", "of": "",
-               "status": "not graded", "exercises": "", "remarks": "; ".join(remarks),
-               "file": submission.path.relative_to(folder).as_posix(), "feedback": ""}
+    def solved(name):
+        answers, said = one(submissions.Submission(Path(name), "", name, sources[name]))
         if answers is not None:
-            (course / page).parent.mkdir(parents=True, exist_ok=True)
-            write(course / page, feedback.page(submission, sources[submission.assignment], answers, remarks))
-            row |= {"points": f"{sum(a.points for a in answers):g}",
-                    "of": f"{sum(a.exercise.points for a in answers):g}", "status": "graded",
-                    "exercises": "; ".join(f"{a.exercise.title}: {_said(a)}" for a in answers),
-                    "feedback": page.as_posix()}
-            details += [{"student": submission.student, "assignment": submission.assignment,
-                         "exercise": a.exercise.id, "points": f"{a.points:g}", "of": f"{a.exercise.points:g}",
-                         "status": a.status, "checks passed": a.passed, "checks": a.checks,
-                         "first message": next((text.removeprefix(f"{a.exercise.title}, ")
-                                                for ok, text in a.lines if ok is False), "")} for a in answers]
-            _into_gradebook(course, submission, answers)
+            said = [f"{a.exercise.title}: {a.mistake or a.status}" for a in answers if a.status != "passed"]
+        return f"the course's own solutions do not pass here: {'; '.join(said)}" if said else None
+
+    broken = dict(in_parallel(solved, sorted({submission.assignment for submission in found}), jobs))
+    for submission, (answers, remarks) in in_parallel(one, found, jobs):
+        row = _row(submission.path.relative_to(folder), "not graded", remarks, submission)
+        if answers is not None:
+            try:
+                row["feedback"] = _keep(course, submission, sources[submission.assignment], answers, remarks)
+                row |= {"points": f"{sum(a.points for a in answers):g}", "status": "graded",
+                        "of": f"{sum(a.exercise.points for a in answers):g}",
+                        "exercises": "; ".join(f"{a.exercise.title}: {a.points:g} ({a.status})" for a in answers)}
+                details += [{"student": submission.student, "assignment": submission.assignment,
+                             "exercise": a.exercise.id, "points": f"{a.points:g}", "of": f"{a.exercise.points:g}",
+                             "status": a.status, "first mistake": a.mistake} for a in answers]
+            except Exception as err:
+                row["remarks"] = f"an error of the grader: {type(err).__name__}: {_short(err)}"
         rows.append(row)
-        say(f"{row['student']}, {row['assignment']}: {row['points'] or '–'} of {row['of'] or '–'}"
-            + (f"  ({row['remarks']})" if remarks else ""))
-    for path, why, student, name in refused:
-        rows.append({"student": student, "assignment": name, "points": "", "of": "", "status": "not graded",
-                     "exercises": "", "remarks": why, "file": path.as_posix(), "feedback": ""})
-        say(f"{path}: not graded: {why}")
+        say(f"{row['student']}, {row['assignment']}: {row['points'] or '–'} of {row['of'] or '–'}  {row['remarks']}")
+    for path, why, submission in refused:
+        rows.append(_row(path, "refused", [why], submission))
+        say(f"{path}: refused: {why}")
     rows.sort(key=lambda row: (row["assignment"] or "~", row["student"].casefold(), row["file"]))
-    details.sort(key=lambda row: (row["assignment"], row["student"].casefold()))
     _table(course / "grades.csv", rows)
-    _table(course / "exercises.csv", details)
+    _table(course / "exercises.csv", sorted(details, key=lambda row: (row["assignment"], row["student"].casefold())))
     return rows
 
 
-def _said(answer):
-    if answer.status == "passed":
-        return f"{answer.points:g} of {answer.exercise.points:g}"
-    checks = f", {answer.passed} of {answer.checks} checks" if answer.checks and answer.status == "wrong" else ""
-    return f"0 of {answer.exercise.points:g} ({answer.status}{checks})"
+def _row(file, status, remarks, submission):
+    student, name = (submission.student, submission.assignment) if submission else ("", "")
+    return {"student": student, "assignment": name, "points": "", "of": "", "status": status, "exercises": "",
+            "remarks": "; ".join(remarks), "file": file.as_posix(), "feedback": ""}
 
 
 def _table(path, rows):
@@ -197,32 +183,38 @@ def _table(path, rows):
     write(path, "\ufeff" + text.getvalue())
 
 
-def _into_gradebook(course, submission, answers):
-    """Keep the scores where nbgrader's own tools look for them."""
+def _keep(course, submission, source, answers, remarks):
+    """Write the page of feedback (returns its path), and the scores to where nbgrader's own tools look for them."""
     from nbgrader.api import Gradebook
     from sqlalchemy.exc import SAWarning
-    name = submission.assignment
+    name, student = submission.assignment, submission.student
+    page = Path("feedback", student, f"{name}.html")
+    (course / page).parent.mkdir(parents=True, exist_ok=True)
+    title = re.search(r"^# (.+)", source.cells[0].source, flags=re.M)
+    write(course / page, feedback.page(title[1] if title else name, student, answers, remarks))
     assignments.find_alembic()
-    with (warnings.catch_warnings(),
-          Gradebook(f"sqlite:///{(course / 'gradebook.db').resolve()}") as book):
+    with warnings.catch_warnings(), Gradebook(f"sqlite:///{(course / 'gradebook.db').resolve()}") as book:
         warnings.simplefilter("ignore", SAWarning)  # about the order in which nbgrader adds what it adds
-        book.update_or_create_student(submission.student)
-        book.update_or_create_submission(name, submission.student)
+        book.update_or_create_student(student)
+        book.update_or_create_submission(name, student)
         for answer in answers:
-            mark = book.find_grade(f"{answer.exercise.id}_check", name, name, submission.student)
+            mark = book.find_grade(f"{answer.exercise.id}_check", name, name, student)
             mark.auto_score, mark.needs_manual_grade = answer.points, mark.manual_score is not None
         book.db.commit()
+    return page.as_posix()
 
 
 def command(args):
-    """`csi-papers grade`, from parsed arguments. Returns the exit status: 0 when the batch came to its end."""
+    """`csi-papers grade`, from parsed arguments. Returns the exit status.
+
+    0: every notebook that was handed in is graded. 1: one is not. 2: a sandbox is required and not to be had.
+    """
     course = Path(args.course or assignments.COURSE)
     inside = args.sandbox != "none" and bool(sandbox.bubblewrap())
     if not inside:
-        print("NO SANDBOX: " + ("as you asked" if args.sandbox == "none" else
-              "bubblewrap (bwrap) is not here, or this machine forbids it") +
-              ". Submissions run as you: they could read your files. Use a machine, a container or an account "
-              "that holds nothing you would miss; see docs/assignments.md.", file=sys.stderr)
+        why = "as you asked" if args.sandbox == "none" else "bubblewrap (bwrap) is not here, or this machine forbids it"
+        print(f"NO SANDBOX: {why}. Submissions run as you: they could read your files. Use a machine, a container or "
+              "an account that holds nothing you would miss; see docs/assignments.md.", file=sys.stderr)
         if args.sandbox == "require":
             return 2
     try:
@@ -232,7 +224,7 @@ def command(args):
     except (FileNotFoundError, assignments.Malformed) as err:
         print(err, file=sys.stderr)
         return 1
-    graded = sum(row["status"] == "graded" for row in rows)
-    shown = course.relative_to(ROOT) if course.is_relative_to(ROOT) else course
-    print(f"{graded} graded, {len(rows) - graded} not; {shown}/grades.csv, exercises.csv and feedback/")
-    return 0
+    graded, missed, refused = (sum(row["status"] == status for row in rows)
+                               for status in ("graded", "not graded", "refused"))
+    print(f"{graded} graded, {missed} handed in and NOT graded, {refused} other files; {course}/grades.csv")
+    return int(missed > 0)

@@ -16,9 +16,14 @@ def definitions(stem):
         if cell["cell_type"] != "code":
             continue
         tree = ast.parse("".join(cell["source"]))
-        tree.body = [node for node in tree.body if isinstance(node, _DEFINITIONS) or _constant(node)]
+        tree.body = list(filter(is_definition, tree.body))
         exec(compile(tree, f"{stem}:{cell['id']}", "exec"), module.__dict__)
     return module
+
+
+def is_definition(node):
+    """Is this statement an import, a function, a class or an all-capitals constant?"""
+    return isinstance(node, _DEFINITIONS) or _constant(node)
 
 
 def _constant(node):

@@ -1,6 +1,8 @@
 """The exercises of every notebook: the solution passes, the stub is to do, and each wrong answer fails its own check.
 
-Wrong answers live in tests/papers/NN/wrong_answers.toml. Cells that the exercises need are run once; then only they run.
+Wrong answers live in tests/papers/NN/wrong_answers.toml. Of the notebook, its parameters, imports, functions, classes
+and all-capitals constants are there when an exercise runs. What else an exercise needs is said at the top of that file:
+the cells `needs = ["id of a cell", ...]` are run whole, in the notebook's order.
 """
 
 import ast
@@ -11,20 +13,23 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from notebook_code import is_definition
 
 from csi_papers.course import assignments
-from csi_papers.course.needed import needed
+from csi_papers.run.notebook import tags
+from csi_papers.run.runner import notebooks
 from csi_utils import exercises
 
 HERE = Path(__file__).parent
-PATHS = [path for path in sorted((HERE.parents[1] / "notebooks").glob("*.ipynb"))
-         if any(map(assignments.graded, nbformat.read(path, as_version=4).cells))]
-MUTANTS = {path.stem: tomllib.loads(file.read_text(encoding="utf-8")) for path in PATHS
-           if (file := HERE / path.stem[:2] / "wrong_answers.toml").is_file()}
-ALL = [pytest.param(path.stem, exercise, n, id=f"{path.stem}-{exercise}-{mutant['mistake']}")
-       for path in PATHS for exercise, mutants in MUTANTS.get(path.stem, {}).items()
+PATHS = {path.stem: path for path in notebooks()
+         if any(map(assignments.graded, nbformat.read(path, as_version=4).cells))}
+MUTANTS = {stem: tomllib.loads(file.read_text(encoding="utf-8")) for stem in PATHS
+           if (file := HERE / stem[:2] / "wrong_answers.toml").is_file()}
+NEEDS = {stem: set(found.pop("needs", [])) for stem, found in MUTANTS.items()}
+ALL = [pytest.param(stem, exercise, n, id=f"{stem}-{exercise}-{mutant['mistake']}")
+       for stem in PATHS for exercise, mutants in MUTANTS.get(stem, {}).items()
        for n, mutant in enumerate(mutants)]
-notebook = pytest.mark.parametrize("stem", [path.stem for path in PATHS])
+notebook = pytest.mark.parametrize("stem", PATHS)
 
 
 class Sheet:
@@ -33,17 +38,19 @@ class Sheet:
     _made = {}
 
     def __init__(self, stem):
-        nb = nbformat.read(HERE.parents[1] / "notebooks" / f"{stem}.ipynb", as_version=4)
-        self.nb = assignments.source_notebook(nb, stem)
-        self.exercises = assignments.exercises_of(self.nb)
-        code = [cell for cell in self.nb.cells if cell.cell_type == "code"]
-        own = [id(cell) for one in self.exercises for cell in (one.solution, one.check)]
-        wanted = {n for n, cell in enumerate(code) if id(cell) in own}
+        nb = assignments.source_notebook(nbformat.read(PATHS[stem], as_version=4), stem)
+        self.exercises = assignments.exercises_of(nb)
+        own = [cell["id"] for one in self.exercises for cell in (one.solution, one.check)]
+        needs = NEEDS.get(stem, set())
+        assert needs <= {cell["id"] for cell in nb.cells}, f"needs: no such cell in {stem}"
         self.names = {"__name__": "__main__"}
         with contextlib.redirect_stdout(io.StringIO()):
-            for n in needed([cell.source for cell in code], wanted):
-                if n not in wanted:
-                    exec(compile(code[n].source, f"{stem}:{code[n]['id']}", "exec"), self.names)
+            for cell in nb.cells:
+                if cell.cell_type == "code" and cell["id"] not in own:
+                    tree = ast.parse(cell.source)
+                    if "parameters" not in tags(cell) and cell["id"] not in needs:
+                        tree.body = list(filter(is_definition, tree.body))
+                    exec(compile(tree, f"{stem}:{cell['id']}", "exec"), self.names)
 
     @classmethod
     def of(cls, stem):
@@ -69,19 +76,18 @@ class Sheet:
 
 @notebook
 def test_exercises_fit_together(stem):
-    nb = nbformat.read(HERE.parents[1] / "notebooks" / f"{stem}.ipynb", as_version=4)
+    nb = nbformat.read(PATHS[stem], as_version=4)
     assert assignments.lint(nb) == []
 
 
 @notebook
 def test_exercises_have_hidden_tests_and_wrong_answers(stem):
     """A notebook without them is listed as skipped; one that has some has them all."""
-    nb = nbformat.read(HERE.parents[1] / "notebooks" / f"{stem}.ipynb", as_version=4)
-    found, lacking = assignments.exercises_of(nb), assignments.notes(nb)
+    nb = nbformat.read(PATHS[stem], as_version=4)
+    found = assignments.exercises_of(nb)
     if stem not in MUTANTS:
-        pytest.skip(f"no tests/papers/{stem[:2]}/wrong_answers.toml yet: two wrong answers for each of {len(found)} exercises"
-                    + "".join(f"; {text}" for text in lacking))
-    assert lacking == []
+        pytest.skip(f"no wrong_answers.toml yet: two wrong answers for each of {len(found)} exercises")
+    assert [one.id for one in found if not assignments.HIDDEN.search(one.check.source)] == []
     assert {name: len(mutants) >= 2 for name, mutants in MUTANTS[stem].items()} == {one.id: True for one in found}
 
 
@@ -110,38 +116,3 @@ def test_a_wrong_answer_fails_its_own_check_which_names_the_mistake(stem, exerci
     assert score == 0 and score.status == "wrong" and isinstance(score, exercises.Score), said
     assert any(mutant["says"] in line for line in said.splitlines() if line.startswith("✗")), said
     assert not {name: lines for name, (other, lines) in found.items() if other.status != "passed"}
-
-
-# The rule that stub and solution cannot drift apart, on made-up cells.
-
-GOOD = """def f(x):
-    ### BEGIN SOLUTION
-    y = np.mean(x)
-    return 2 * y
-    ### END SOLUTION
-    return exercises.TODO
-"""
-
-
-def drifts(source):
-    return list(assignments._drift(source))
-
-
-@pytest.mark.parametrize("source", [
-    GOOD, GOOD.replace("return exercises.TODO", "# think of the mean\n    y = np.mean(...)\n    return ..."),
-    GOOD.replace("return exercises.TODO", "y = ...\n    return ...  "), GOOD.replace("return exercises.TODO", "..."),
-    "### BEGIN SOLUTION\nx = 5\n### END SOLUTION\nx = ...\n",
-])
-def test_stub_lines_that_match(source):
-    assert drifts(source) == []
-
-
-@pytest.mark.parametrize(("new", "message"), [
-    ("y = np.median(...)\n    return ...", "'y = np.median(...)' matches none"),
-    ("y = np.mean(x)\n    z = y + 1\n    return ...", "'z = y + 1' matches none"),
-    ("yield ...", "'yield ...' matches none"),
-    ("return 0", "'return 0' matches none"), ("return 2 * y", "the stub does not return exercises.TODO"),
-])
-def test_stub_lines_that_have_drifted(new, message):
-    found = drifts(GOOD.replace("return exercises.TODO", new))
-    assert any(message in text for text in found), found
