@@ -20,6 +20,8 @@ def stamp(stem, folder=ROOT):
     if not STEM.fullmatch(stem):
         raise ValueError(f"name: got {stem!r}, expected two digits and a short name, like 09_short_name")
     folder, number = Path(folder), stem[:2]
+    if not (folder / "notebooks").is_dir():
+        raise ValueError(f"folder: {folder} has no notebooks/, expected a checkout of the collection")
     for other in sorted((folder / "notebooks").glob("**/[0-9][0-9]_*.ipynb")):
         if other.parent.name != "deeper" and other.stem[:2] == number:
             raise ValueError(f"name: {stem} has the number of {other.stem}, expected another one")

@@ -131,6 +131,12 @@ def test_a_taken_number_or_name_is_refused(empty, name, message):
     assert files(empty) == before
 
 
+def test_outside_of_a_checkout_nothing_is_written(tmp_path):
+    with pytest.raises(ValueError, match="has no notebooks/, expected a checkout"):
+        new.stamp(STEM, tmp_path)
+    assert files(tmp_path) == {}
+
+
 def test_a_file_that_is_there_is_never_overwritten(empty):
     own = empty / "docs" / "papers" / f"{STEM}.md"
     own.parent.mkdir(parents=True)
