@@ -568,6 +568,12 @@ def test_a_har_file_that_is_none_is_refused(tmp_path, content, message):
         converters.har_sample(content, "walk")
 
 
+def near_in_steps(ours, theirs):
+    """Whole numbers that another processor rounded: a step of the quantization apart at most, and hardly ever."""
+    gap = np.abs(ours.astype(float) - theirs)
+    assert gap.max() <= 1 and (gap > 0).mean() < 1e-4
+
+
 @SAMPLES
 def test_har_samples_equal_the_mirror(tmp_path, monkeypatch):
     """Each sample file gives exactly its row; then the whole converter, with the two people whose files we hold."""
@@ -583,8 +589,8 @@ def test_har_samples_equal_the_mirror(tmp_path, monkeypatch):
                   "subject": people.index(path.stem.split("_")[0]), "trial": int(re.search(r"\d+$", path.stem)[0])}
         [row_of[path]] = np.flatnonzero(np.all([theirs[key] == value for key, value in labels.items()], axis=0))
         amp_q, scale = converters.har_sample(path.read_bytes(), path.name)
-        np.testing.assert_array_equal(amp_q, theirs["amp_q"][row_of[path]])
-        np.testing.assert_array_equal(scale, theirs["scale"][row_of[path]])
+        near_in_steps(amp_q, theirs["amp_q"][row_of[path]])
+        np.testing.assert_allclose(scale, theirs["scale"][row_of[path]], rtol=1e-6)
     assert {0, 23, 240, 263, 800, 811, 852, 873, 1092, 1113, 1642, 1659} == set(row_of.values())
     first = [np.flatnonzero((theirs["scene"] == 0) & (theirs["activity"] == 4) & (theirs["trial"] == 1)
                             & (theirs["subject"] == subject))[0] for subject in range(4)]
@@ -602,7 +608,12 @@ def test_har_samples_equal_the_mirror(tmp_path, monkeypatch):
         expected = theirs[key] if len(theirs[key].shape) == 0 or len(theirs[key]) < 100 else theirs[key][rows]
         if key == "trial":
             expected = np.where(np.array(rows) == 263, 1, expected)
-        np.testing.assert_array_equal(array, expected, key)
+        if key == "amp_q":
+            near_in_steps(array, expected)
+        elif key == "scale":
+            np.testing.assert_allclose(array, expected, rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(array, expected, key)
         assert array.dtype == theirs[key].dtype, key
 
 
