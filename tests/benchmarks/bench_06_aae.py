@@ -5,16 +5,12 @@ memory, fused Adam, one encoder pass for all phases, one backward pass for encod
 `make benchmark`.
 """
 
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from torch.nn import functional as F
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 from notebook_code import definitions
+from torch.nn import functional as F
 
 from csi_utils import training
 

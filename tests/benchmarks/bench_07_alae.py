@@ -6,16 +6,12 @@ pass of the discriminator over real and generated pictures, gradients for the st
 fourth batch. What is left of the ratio when the usual loop is as lazy is printed beside it. Run with `make benchmark`.
 """
 
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from torch.nn import functional as F
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 from notebook_code import definitions
+from torch.nn import functional as F
 
 from csi_utils import training
 
