@@ -19,6 +19,7 @@ SEED ?= 0
 JOBS ?= 1
 SUBMISSIONS ?=
 COURSE ?= build/course
+NOTEBOOKS ?= learn
 SANDBOX ?= auto
 
 VENV := .venv
@@ -47,11 +48,13 @@ lint: $(READY)
 
 setup: $(READY)
 
-# Jupyter refuses to run as root, which is who one is in many containers.
+# Small matrices on many threads only get in each other's way, so a kernel computes on one. Jupyter refuses to run as
+# root, which is who one is in many containers.
 lab: $(READY)
-	$(PY) -m csi_papers start
-	$(VENV)/bin/jupyter lab notebooks --LabApp.default_url=/lab/tree/START_HERE.md \
-		--LabApp.app_settings_dir=$(CURDIR)/docs/lab $(if $(filter 0,$(shell id -u)),--allow-root)
+	$(PY) -m csi_papers $(if $(filter source,$(NOTEBOOKS)),start,learn)
+	OMP_NUM_THREADS=1 $(VENV)/bin/jupyter lab $(if $(filter source,$(NOTEBOOKS)),notebooks,build/learn) \
+		--LabApp.default_url=/lab/tree/START_HERE.md --LabApp.app_settings_dir=$(CURDIR)/docs/lab \
+		$(if $(filter 0,$(shell id -u)),--allow-root)
 
 assignments: $(READY)
 	$(PY) -m csi_papers assignments --out "$(COURSE)"
@@ -77,8 +80,9 @@ reproduce: $(READY)
 benchmark: $(READY)
 	$(PY) -m pytest -q tests/benchmarks/bench_*.py
 
+# What learners have written in build/learn stays.
 clean:
-	rm -rf build
+	find build -mindepth 1 -maxdepth 1 ! -name learn -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, and $(PYTHON) is {v[0]}.{v[1]}. Try: make $(MAKECMDGOALS) PYTHON=python3.12")'
