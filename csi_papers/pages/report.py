@@ -16,7 +16,8 @@ from csi_utils import ROOT, verdicts
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
 TEMPLATES = Path(__file__).parent / "templates"
 # TeX that latex2mathml does not know, in TeX that it knows.
-UNKNOWN = {r"[bB]igg?[lr]?\b": "", "[lr]Vert": "‖", "[lr]vert": "|", "lfloor": "⌊", "rfloor": "⌋", "arg": r"\operatorname{arg}"}
+UNKNOWN = {r"[bB]igg?[lr]?\b": "", "[lr]Vert": "‖", "[lr]vert": "|", "lfloor": "⌊", "rfloor": "⌋",
+           "arg": r"\operatorname{arg}"}
 KINDS = {"claim": "The paper's claims", "addition": "What we add"}
 
 
