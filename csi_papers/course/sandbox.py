@@ -46,17 +46,13 @@ def bubblewrap():
             return found
 
 
-def run(cells, limits, sandbox=None, total=TOTAL):
+def run(cells, limits, bwrap, total=TOTAL):
     """Run code cells in order. Returns a pair for each: its outputs, and why it was stopped ("" where it was not).
 
-    cells: their sources. limits: seconds of each. sandbox: True in bubblewrap, False without, None where bubblewrap
-    works. Without it there are still few environment variables, no network for Python's own sockets, and limits of
-    time, memory and output. Raises Lost when there is no answer: the sandbox is broken, or a cell killed even the
-    process around the kernel. Raises RuntimeError when a sandbox is asked for and there is none.
+    cells: their sources. limits: seconds of each; total: of all. bwrap: of `bubblewrap`; with None there are still few
+    environment variables, no network for Python's own sockets, and limits of time, memory and output. Raises Lost when
+    there is no answer: the sandbox is broken, or a cell killed even the process around the kernel.
     """
-    bwrap = None if sandbox is False else bubblewrap()
-    if sandbox and not bwrap:
-        raise RuntimeError("sandbox: asked for, but bubblewrap (bwrap) is not here, or this machine forbids it")
     with tempfile.TemporaryDirectory(prefix="csi-grade-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "order.json").write_text(json.dumps([cells, limits, total]), encoding="utf-8")
@@ -93,8 +89,9 @@ def _wait(process, seconds):
 def _environment(folder):
     return {name: os.environ[name] for name in KEPT if name in os.environ} | {
         "HOME": str(Path(folder, "home")), "TMPDIR": str(folder), "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
-        "CSI_DATA_OFFLINE": "1", "CSI_GUARD_NETWORK": "block", "CSI_WORKERS": "1", "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        "CSI_ROOT": str(ROOT), "CSI_DATA_OFFLINE": "1", "CSI_GUARD_NETWORK": "block", "CSI_WORKERS": "1",
+        "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
 
 def _wrapped(bwrap):

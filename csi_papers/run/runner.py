@@ -181,6 +181,7 @@ def _environment_of_kernel(network, workers, measure, real):
         env["CSI_DATA_OFFLINE"] = "1"
     if measure:
         env["CSI_CLAIMS_MEASURE"] = "1"
+    env["CSI_ROOT"] = str(ROOT)  # a notebook may lie anywhere
     # Small matrices on many threads only get in each other's way: a process computes on one, and a notebook that has
     # more to do starts processes (`csi_utils.training.repeat`).
     env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
