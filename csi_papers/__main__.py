@@ -86,7 +86,7 @@ def learn(args):
 
 
 def docs(args):
-    """Write the tables in docs/ that follow from terms.toml, cards and exercises."""
+    """Write the tables of README and docs/ that follow from cards, claims, recorded seeds and terms.toml."""
     from csi_papers.pages import docs as module
     return module.command(args)
 

@@ -83,7 +83,7 @@ def columns(record):
     data, controls, band = row.pop("data and protocol"), row.pop("controls"), row.pop("band")
     under = {"we measure": data}
     if record["value"] is not None:
-        under["ours"] = f"band {band}" + ("" if controls == "–" else f"; {controls}")
+        under["ours"] = ("band " if record["band"] else "") + band + ("" if controls == "–" else f"; {controls}")
     return [(name, text, under.get(name, "")) for name, text in row.items()]
 
 
