@@ -94,7 +94,7 @@ def check(answer, cases, points=1, name=None):
             print(f"{'✓' if message is None else '✗'} {name}, check {number} of {len(cases)}: {message or 'passed'}")
     score.status = status
     _emit({"name": name, "status": status, "score": float(score), "points": points,
-           "passed": messages.count(None), "checks": len(cases)})
+           "messages": [None if message is None else str(message) for message in messages]})
     return score
 
 

@@ -31,8 +31,8 @@ SOLUTION = re.compile(r"^[ \t]*### BEGIN SOLUTION.*?^[ \t]*### END SOLUTION[^\n]
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS.*?^[ \t]*### END HIDDEN TESTS[^\n]*\n?", re.M | re.S)
 TITLE = re.compile(r"\*\*(Exercise \d+): (.+?) \((\d+) points?\)\.?\*\*")
 TODO = "return exercises.TODO"
-CONFIG = f"""# Written by `make assignments` for nbgrader's own tools. Grade with `make grade`: nbgrader autograde runs student
-# code without a sandbox, and gives full marks to a check that never ran.
+CONFIG = f"""# Written by `make assignments` for nbgrader's own tools. Grade with `make grade`: nbgrader autograde runs
+# student code without a sandbox, and gives full marks to a check that never ran.
 c = get_config()
 c.CourseDirectory.course_id = "csi-paper-notebooks"
 c.ClearSolutions.code_stub = {{"python": "{STUB}"}}
@@ -89,46 +89,36 @@ def exercises_of(nb):
 
 
 def read(path):
-    """An instructor's notebook. Raises Malformed where its exercises do not fit together, Refused where it is none."""
-    nb = checks.read(path)
-    if wrong := lint(nb):
+    """An instructor's notebook. Raises Malformed, which names it, where no copies can be made of it."""
+    try:
+        nb = checks.read(path)
+        for form in (nb, to_learn_with(nb)):  # are stubs and visible checks Python, too?
+            checks.check(form)
+        wrong = list(lint(nb))
+    except (Malformed, checks.Refused) as err:
+        wrong = [str(err)]
+    if wrong:
         raise Malformed(f"{path.name}: {'; '.join(wrong)}")
     return nb
 
 
 def lint(nb):
-    """What is wrong with the exercises of an instructor's notebook, as sentences."""
-    try:
-        return [f"{one.id}: {text}" for one in exercises_of(nb) for text in _lint(one)]
-    except Malformed as err:
-        return [str(err)]
-
-
-def _lint(one):
-    if not SOLUTION.search(one.solution.source):
-        yield "no ### BEGIN SOLUTION and ### END SOLUTION"
-        return
-    forms = {"solution": one.solution.source, "stub": stub(one.solution.source), "check": one.check.source,
-             "check without hidden tests": HIDDEN.sub("", one.check.source)}
-    for what, source in forms.items():
-        try:
-            checks.tree(source)
-        except SyntaxError as err:
-            yield f"the {what} is not Python: {err}"
-            return
-    # What stands outside the solution's block, stub and solution share; but what follows it, only the stub runs.
-    after = SOLUTION.split(one.solution.source)[-1].splitlines()
-    left = [line.strip() for line in after if line.strip() and not line.strip().startswith("#")]
-    if left != [TODO]:
-        yield f"after ### END SOLUTION stands {'; '.join(left) or 'nothing'}, expected {TODO}"
-    printed = float(TITLE.search(one.text.source)[3])
-    called = [call for call in ast.walk(checks.tree(one.check.source)) if isinstance(call, ast.Call)
-              and ast.unparse(call.func) == "exercises.check"]
-    given = [ast.literal_eval(word.value) for call in called for word in call.keywords if word.arg == "points"]
-    if given != [one.points] or printed != one.points:
-        yield f"points differ: {one.points} for nbgrader, {given} in exercises.check, {printed:g} in the text"
-    if bool(HIDDEN.search(one.check.source)) != ("hidden-check" in checks.tags(one.check)):
-        yield "the tag hidden-check and ### BEGIN HIDDEN TESTS go together"
+    """Yield what is wrong with the exercises of an instructor's notebook, in sentences. Raises Malformed, as above."""
+    for one in exercises_of(nb):
+        # What stands outside the solution's block, stub and solution share; but what follows it, only the stub runs.
+        after = SOLUTION.split(one.solution.source)[1:][-1:] or [""]
+        left = [line.strip() for line in after[0].splitlines() if line.strip() and not line.strip().startswith("#")]
+        if left != [TODO]:
+            yield f"{one.id}: after ### END SOLUTION stands {'; '.join(left) or 'nothing'}, expected {TODO}"
+        called = [call for call in ast.walk(checks.tree(one.check.source)) if isinstance(call, ast.Call)
+                  and ast.unparse(call.func) == "exercises.check"]
+        given = [ast.literal_eval(word.value) for call in called for word in call.keywords if word.arg == "points"]
+        printed = float(TITLE.search(one.text.source)[3])
+        if given != [one.points] or printed != one.points:
+            yield (f"{one.id}: points differ: {one.points} for nbgrader, {given} in exercises.check, {printed:g} in "
+                   "its text")
+        if bool(HIDDEN.search(one.check.source)) != ("hidden-check" in checks.tags(one.check)):
+            yield f"{one.id}: the tag hidden-check and ### BEGIN HIDDEN TESTS go together"
 
 
 def stub(source):
@@ -232,9 +222,8 @@ def _release(course, names):
 
 def find_alembic():
     """nbgrader runs the program alembic by its name, also where this Python's environment is not activated."""
-    beside = os.path.dirname(os.path.abspath(sys.executable))
-    if beside not in os.environ.get("PATH", "").split(os.pathsep):
-        os.environ["PATH"] = os.pathsep.join(filter(None, [beside, os.environ.get("PATH")]))
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join(dict.fromkeys([os.path.dirname(os.path.abspath(sys.executable)), *folders]))
 
 
 def command(args):
@@ -243,7 +232,7 @@ def command(args):
     try:
         for name, found in make(course).items():
             print(f"{name}: {len(found)} exercises, {sum(one.points for one in found):g} points")
-    except (Malformed, checks.Refused) as err:
+    except Malformed as err:
         print(err, file=sys.stderr)
         return 1
     print(f"hand out {course / 'release'}, keep {course / 'source'} to yourself")

@@ -17,6 +17,7 @@ import io
 import re
 import sys
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class NotGraded(RuntimeError):
 
 @dataclass
 class Answer:
-    """What became of one exercise of one submission."""
+    """What became of one exercise of a submission."""
 
     exercise: object  # assignments.Exercise
     status: str  # passed, wrong, to do, error, stopped
@@ -54,10 +55,10 @@ class Answer:
         return next((text for passed, text in self.lines if not passed), "")
 
 
-def grade(one, source, sandboxed=None, limit=LIMIT, total=sandbox.TOTAL):
+def grade(one, source, bwrap=None, limit=LIMIT, total=sandbox.TOTAL):
     """Grade a Submission against the course's source notebook. Returns ([Answer], remarks).
 
-    The whole notebook runs, up to the last check. sandboxed: as in `sandbox.run`. limit, total: s of a student's cell
+    The whole notebook runs, up to the last check. bwrap: of `sandbox.bubblewrap`. limit, total: s of a student's cell
     and of all. Raises sandbox.Lost where nothing was seen, NotGraded where a cell of the course failed before any of
     the student's, or was stopped.
     """
@@ -67,7 +68,7 @@ def grade(one, source, sandboxed=None, limit=LIMIT, total=sandbox.TOTAL):
     cells = cells[:max(checks) + 1]
     given = {cell.source for cell in source.cells} - {exercise.solution.source for exercise in found}
     own = [cell.source in given and n not in checks for n, cell in enumerate(cells)]
-    ran = sandbox.run([cell.source for cell in cells], [total if mine else limit for mine in own], sandboxed, total)
+    ran = sandbox.run([cell.source for cell in cells], [total if mine else limit for mine in own], bwrap, total)
     remarks, theirs = one.remarks + remarks, False
     for n, (cell, mine, (outputs, stopped)) in enumerate(zip(cells, own, ran, strict=True)):
         theirs |= not mine
@@ -98,20 +99,16 @@ def _answer(exercise, number, cells, ran):
     if why := [ran[n][1] for n in (*answers, number) if ran[n][1]]:
         return Answer(exercise, "stopped", [(False, text) for text in why], code)
     signals = [output["data"][exercises.MIME] for output in outputs if exercises.MIME in output.get("data", {})]
-    text = "".join(output["text"] for output in outputs if output.get("name") == "stdout")
-    lines = [(line.startswith("✓"), line[1:].strip().removeprefix(f"{exercise.title}, "))
-             for line in text.splitlines() if line.startswith(("✓", "✗"))]
-    if _errors(outputs) or not signals:
-        why = _errors(outputs) or ["the check gave no result"]
-        return Answer(exercise, "error", lines + [(False, text) for text in why], code)
+    if why := _errors(outputs) or ([] if signals else ["the check gave no result"]):
+        return Answer(exercise, "error", [(False, text) for text in why], code)
     last = signals[-1]  # what the check itself says comes last
-    if len(signals) == 1 and (last.get("status"), last.get("score"), last.get("points")) == (
-            "passed", exercise.points, exercise.points):
-        return Answer(exercise, "passed", lines, code)
-    return Answer(exercise, "to do" if last.get("status") == "to do" else "wrong", lines, code)
+    lines = [(text is None, f"check {n}: {text or 'passed'}") for n, text in enumerate(last["messages"], 1)]
+    if len(signals) > 1 or last["score"] != exercise.points or last["points"] != exercise.points:
+        return Answer(exercise, "to do" if last["status"] == "to do" else "wrong", lines, code)
+    return Answer(exercise, "passed", lines, code)
 
 
-def grade_folder(folder, course=assignments.COURSE, sandboxed=None, jobs=1, say=print, **limits):
+def grade_folder(folder, course=assignments.COURSE, bwrap=None, jobs=1, say=print, **limits):
     """Grade all that lies in a folder; write tables and feedback into the course. Returns the rows of grades.csv.
 
     jobs: submissions at a time. limits: limit, total in s. Before that, the course's own solutions have to pass here:
@@ -122,14 +119,14 @@ def grade_folder(folder, course=assignments.COURSE, sandboxed=None, jobs=1, say=
     if not paths:
         raise FileNotFoundError(f"course: no assignments in {course}, expected what `make assignments` writes")
     sources = {path.stem: nbformat.read(path, as_version=4) for path in paths}
-    found, refused = submissions.collect(folder, sources)
+    found = submissions.collect(folder, sources)
     broken, rows, details = {}, [], []
 
     def one(submission):
-        if why := broken.get(submission.assignment):
-            return None, [why]
+        if submission.nb is None or broken.get(submission.assignment):
+            return None, submission.remarks or [broken[submission.assignment]]
         try:
-            return grade(submission, sources[submission.assignment], sandboxed, **limits)
+            return grade(submission, sources[submission.assignment], bwrap, **limits)
         except (NotGraded, sandbox.Lost) as err:
             return None, [*submission.remarks, str(err)]
         except Exception as err:  # ours, not the student's; the batch goes on, and the teacher is told
@@ -141,9 +138,11 @@ def grade_folder(folder, course=assignments.COURSE, sandboxed=None, jobs=1, say=
             said = [f"{a.exercise.title}: {a.mistake or a.status}" for a in answers if a.status != "passed"]
         return f"the course's own solutions do not pass here: {'; '.join(said)}" if said else None
 
-    broken = dict(in_parallel(solved, sorted({submission.assignment for submission in found}), jobs))
+    broken = dict(in_parallel(solved, sorted({submission.assignment for submission in found if submission.nb}), jobs))
     for submission, (answers, remarks) in in_parallel(one, found, jobs):
-        row = _row(submission.path.relative_to(folder), "not graded", remarks, submission)
+        row = {"student": submission.student, "assignment": submission.assignment, "points": "", "of": "",
+               "status": "not graded" if submission.nb else "refused", "exercises": "", "remarks": "; ".join(remarks),
+               "file": submission.path.relative_to(folder).as_posix(), "feedback": ""}
         if answers is not None:
             try:
                 row["feedback"] = _keep(course, submission, sources[submission.assignment], answers, remarks)
@@ -156,20 +155,11 @@ def grade_folder(folder, course=assignments.COURSE, sandboxed=None, jobs=1, say=
             except Exception as err:
                 row["remarks"] = f"an error of the grader: {type(err).__name__}: {_short(err)}"
         rows.append(row)
-        say(f"{row['student']}, {row['assignment']}: {row['points'] or '–'} of {row['of'] or '–'}  {row['remarks']}")
-    for path, why, submission in refused:
-        rows.append(_row(path, "refused", [why], submission))
-        say(f"{path}: refused: {why}")
+        say(f"{row['file']}: {row['points']} {row['status']}  {row['remarks']}")
     rows.sort(key=lambda row: (row["assignment"] or "~", row["student"].casefold(), row["file"]))
     _table(course / "grades.csv", rows)
     _table(course / "exercises.csv", sorted(details, key=lambda row: (row["assignment"], row["student"].casefold())))
     return rows
-
-
-def _row(file, status, remarks, submission):
-    student, name = (submission.student, submission.assignment) if submission else ("", "")
-    return {"student": student, "assignment": name, "points": "", "of": "", "status": status, "exercises": "",
-            "remarks": "; ".join(remarks), "file": file.as_posix(), "feedback": ""}
 
 
 def _table(path, rows):
@@ -210,21 +200,19 @@ def command(args):
     0: every notebook that was handed in is graded. 1: one is not. 2: a sandbox is required and not to be had.
     """
     course = Path(args.course or assignments.COURSE)
-    inside = args.sandbox != "none" and bool(sandbox.bubblewrap())
-    if not inside:
-        why = "as you asked" if args.sandbox == "none" else "bubblewrap (bwrap) is not here, or this machine forbids it"
-        print(f"NO SANDBOX: {why}. Submissions run as you: they could read your files. Use a machine, a container or "
-              "an account that holds nothing you would miss; see docs/assignments.md.", file=sys.stderr)
+    bwrap = None if args.sandbox == "none" else sandbox.bubblewrap()
+    if not bwrap:
+        print("NO SANDBOX: bubblewrap (bwrap) is not wanted, not here, or forbidden on this machine. Submissions run "
+              "as you and could read your files: use a machine or a container that holds nothing you would miss, see "
+              "docs/assignments.md.", file=sys.stderr)
         if args.sandbox == "require":
             return 2
     try:
-        if not any((course / "source").glob("*/*.ipynb")):
-            assignments.make(course)
-        rows = grade_folder(args.submissions, course, inside, args.jobs)
-    except (FileNotFoundError, assignments.Malformed) as err:
+        rows = grade_folder(args.submissions, course, bwrap, args.jobs)
+    except FileNotFoundError as err:
         print(err, file=sys.stderr)
         return 1
-    graded, missed, refused = (sum(row["status"] == status for row in rows)
-                               for status in ("graded", "not graded", "refused"))
-    print(f"{graded} graded, {missed} handed in and NOT graded, {refused} other files; {course}/grades.csv")
-    return int(missed > 0)
+    number = Counter(row["status"] for row in rows)
+    print(f"{number['graded']} graded, {number['not graded']} handed in and NOT graded, {number['refused']} other "
+          f"files: see {course / 'grades.csv'}")
+    return int(number["not graded"] > 0)

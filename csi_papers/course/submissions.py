@@ -30,17 +30,17 @@ class Unusable(ValueError):
 
 @dataclass
 class Submission:
-    """One notebook of one student."""
+    """One file of the folder: a notebook of a student, or refused: nb is then None, and the remark says why."""
 
     path: Path
-    student: str
-    assignment: str
-    nb: object
+    student: str = ""
+    assignment: str = ""
+    nb: object = None
     remarks: list = field(default_factory=list)
 
 
 def collect(folder, sources):
-    """(submissions, [(path, why, the Submission or None)] of what does not count), both sorted.
+    """A list of Submissions, one for each file.
 
     folder: where they lie. sources: {assignment: the course's source notebook}. Raises FileNotFoundError when the
     folder is not there.
@@ -48,23 +48,21 @@ def collect(folder, sources):
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"submissions: no folder {folder}")
-    found, refused = {}, []
+    found, newest = [], {}
     for path in sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()):
         inside = path.relative_to(folder)
         if any(map(IGNORED.match, inside.parts)):
             continue
         try:
             one = _read(path, inside, sources)
+            key = one.student.casefold(), one.assignment
+            older, newest[key] = sorted((newest.get(key, one), one), key=lambda s: s.path.stat().st_mtime)
+            if older is not newest[key]:
+                older.nb, older.remarks = None, [f"older than {newest[key].path.name} of the same student"]
         except Unusable as err:
-            refused.append((inside, str(err), None))
-            continue
-        key = one.student.casefold(), one.assignment
-        if key in found:
-            older, one = sorted((found[key], one), key=lambda s: s.path.stat().st_mtime)
-            why = f"older than {one.path.name} of the same student"
-            refused.append((older.path.relative_to(folder), why, older))
-        found[key] = one
-    return sorted(found.values(), key=lambda s: (s.assignment, s.student)), refused
+            one = Submission(path, remarks=[str(err)])
+        found.append(one)
+    return found
 
 
 def _read(path, inside, sources):

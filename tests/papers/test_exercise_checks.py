@@ -77,7 +77,7 @@ class Sheet:
 @notebook
 def test_exercises_fit_together(stem):
     nb = nbformat.read(PATHS[stem], as_version=4)
-    assert assignments.lint(nb) == []
+    assert list(assignments.lint(nb)) == []
 
 
 @notebook

@@ -29,7 +29,8 @@ def source(tmp_path):
     folder = tmp_path / "notebooks"
     (folder / "deeper").mkdir(parents=True)
     write(folder, notebook())
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# 99 · More")]), folder / "deeper" / "99_more.ipynb")
+    more = new_notebook(cells=[new_markdown_cell("# 99 · More"), notebook().cells[1], new_code_cell("1")])
+    nbformat.write(more, folder / "deeper" / "99_more.ipynb")
     return folder
 
 
