@@ -5,6 +5,7 @@ time limits that count the whole notebook, a last question to the guard, and no 
 """
 
 import ast
+import contextlib
 import json
 import os
 import secrets
@@ -60,10 +61,10 @@ class Session:
         }
 
     def events(self):
-        """What the guard wrote down, in order: [(kind, message)]."""
+        """What the guard wrote down, in order, each once."""
         log = self.folder / "events"
         lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-        return list(dict.fromkeys((e["kind"], e["message"]) for e in map(json.loads, lines)))
+        return list(dict.fromkeys(map(json.loads, lines)))
 
     def time_left(self, _cell):
         """The running cell's limit in seconds; nbclient takes 0 as no limit."""
@@ -119,14 +120,13 @@ class StrictEngine(NBClientEngine):
             # Without this, ipykernel 7 warns that other users of the machine could listen on its TCP ports.
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             extra_arguments=[f"--IPKernelApp.exec_lines={INSTALL}"],
-            force_raise_errors=True, shutdown_kernel="immediate", startup_timeout=60, iopub_timeout=30,
+            force_raise_errors=True, shutdown_kernel="immediate", startup_timeout=300, iopub_timeout=60,
             coalesce_streams=True,  # a progress bar that has gone leaves nothing behind
             timeout=max(1, round(session.cell_timeout)), timeout_func=session.time_left,
             shell_timeout_interval=1, store_widget_state=False, on_notebook_start=started, on_cell_start=on_cell)
         try:
-            client.execute(env=session.env, cwd=session.cwd)
-        except CellExecutionError:
-            pass  # kept in the notebook's outputs, where papermill looks for it
+            with contextlib.suppress(CellExecutionError):  # kept in the outputs, where papermill looks for it
+                client.execute(env=session.env, cwd=session.cwd)
         finally:
             stop(groups)
 
@@ -136,10 +136,8 @@ def stop(groups):
     for group in set(groups):
         LIVE.discard(group)
         if sys.platform != "win32":
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # nothing is left in it
                 os.killpg(group, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass  # nothing is left in it
 
 
 papermill_engines.register(ENGINE, StrictEngine)

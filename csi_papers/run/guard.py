@@ -2,7 +2,7 @@
 
 The runner starts the kernel with `install_in_kernel` as its first statement, and every Python process under
 it with `install` (through a sitecustomize folder on PYTHONPATH). What happens is appended to the file
-CSI_GUARD_LOG, one JSON object a line, so it outlives the kernel. Imports only the standard library: it runs in
+CSI_GUARD_LOG, one JSON text a line, so it outlives the kernel. Imports only the standard library: it runs in
 every child process.
 """
 
@@ -27,11 +27,11 @@ class NetworkBlocked(OSError):
     """Raised in place of a connection in a run without network."""
 
 
-def log(kind, message):
+def log(message):
     """Append one event for the runner. Does nothing outside a strict run."""
     if path := os.environ.get("CSI_GUARD_LOG"):
         with open(path, "a", encoding="utf-8") as file:  # one short append: lines of processes do not mix
-            file.write(json.dumps({"kind": kind, "message": message}) + "\n")
+            file.write(json.dumps(message) + "\n")
 
 
 def install():
@@ -44,13 +44,13 @@ def install():
 
     def on_thread(args):
         name = args.thread.name if args.thread else "a thread"
-        log("thread", f"{name}: {_last_line(args.exc_type, args.exc_value)}")
+        log(f"a thread died: {name}: {_last_line(args.exc_type, args.exc_value)}")
         before(args)
 
     class OnTask(logging.Handler):
         def emit(self, record):
             if record.exc_info:
-                log("task", f"{record.getMessage().splitlines()[0]}: {_last_line(*record.exc_info[:2])}")
+                log(f"a task died: {record.getMessage().splitlines()[0]}: {_last_line(*record.exc_info[:2])}")
 
     threading.excepthook = on_thread
     logging.getLogger("asyncio").addHandler(OnTask(logging.ERROR))
@@ -94,8 +94,7 @@ def report():
             thread.join(max(0.0, deadline - time.monotonic()))
     claims = sys.modules.get("csi_utils.claims")
     ledgers = [[ledger.name, ledger.closed] for ledger in claims.OPENED] if claims else []
-    return json.dumps({"token": _token, "cells": CELLS, "prefix": sys.prefix,
-                       "ledgers": ledgers})
+    return json.dumps({"token": _token, "cells": CELLS, "prefix": sys.prefix, "ledgers": ledgers})
 
 
 def _last_line(kind, value):
@@ -104,25 +103,19 @@ def _last_line(kind, value):
 
 def _audit(event, args):
     if event == "os.system":
-        log("shell", f"os.system({args[0]!r})")
+        log(f"a shell command was tried: os.system({args[0]!r})")
         raise Refused("os.system is not allowed in a strict run (its failure is silent): use subprocess.run with "
                       "check=True")
     if event in _NETWORK and os.environ.get("CSI_GUARD_NETWORK") == "block":
-        target = _NETWORK[event](args)
+        target = args[_NETWORK[event]]
         if not _is_local(target):
-            log("network", f"{event} to {target!r}")
+            log(f"network attempt in a run without network: {event} to {target!r}")
             raise NetworkBlocked(f"no network in this run: {event} to {target!r} was refused")
 
 
-# The part of each event's arguments that says where to.
-_NETWORK = {
-    "socket.connect": lambda args: args[1],
-    "socket.sendto": lambda args: args[1],
-    "socket.sendmsg": lambda args: args[1],
-    "socket.getaddrinfo": lambda args: args[0],
-    "socket.gethostbyname": lambda args: args[0],
-    "socket.gethostbyaddr": lambda args: args[0],
-}
+# Which of each event's arguments says where to.
+_NETWORK = {"socket.connect": 1, "socket.sendto": 1, "socket.sendmsg": 1,
+            "socket.getaddrinfo": 0, "socket.gethostbyname": 0, "socket.gethostbyaddr": 0}
 
 
 def _is_local(target):
@@ -141,7 +134,7 @@ def _watch_forked_children():
     def watched(self, *args, **kwargs):
         code = run(self, *args, **kwargs)
         if code:
-            log("child", f"{self.name} ended with exit status {code}")
+            log(f"a child process failed: {self.name} ended with exit status {code}")
         return code
 
     process.BaseProcess._bootstrap = watched

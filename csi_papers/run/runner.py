@@ -30,10 +30,6 @@ from .provenance import environment, finished, inputs, write
 
 # s: a cell, a notebook. They stop what hangs, so ten times the usual time must fit in, on a busy machine too.
 LIMITS = {"smoke": (600, 1200), "standard": (1800, 3600), "full": (24 * 3600, 48 * 3600)}
-EVENTS = {
-    "network": "network attempt in a run without network", "thread": "a thread died", "task": "a task died",
-    "child": "a child process failed", "shell": "a shell command was tried",
-}
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would say, this runner says itself
 
 
@@ -102,7 +98,7 @@ def _execute(nb, parameters, folder, env, limits, numbers, bar):
                     progress_bar=bar, session=session)
             except Exception as err:  # papermill, nbclient, zmq and traitlets each have their own
                 session.error = err
-            reasons = [f"{EVENTS[kind]}: {message}" for kind, message in session.events()]
+            reasons = session.events()
         if session.ready or attempt == 2:
             break  # a kernel that died before its first reply is tried once more
     if session.error:
