@@ -93,12 +93,7 @@ def load(name: str, **options) -> Dataset:
     Raises ValueError for an unknown name, DataUnavailable when real data cannot be had, DataAltered when they are
     not the registered ones.
 
-    Your own file: a name that ends in .npz or holds a path separator. It holds `csi`, complex, (packet,
-    subcarrier, rx, tx) or (packet, link, subcarrier, rx, tx), or `amp`, real, in these shapes or (packet,
-    feature). Optional, one a packet: `xy` (packet, 2) in metres; `location`, integer class; `activity`, what the
-    person does, `session`, `recording` (which one the packet belongs to), `point` and `link`, integer or text; `t`
-    in seconds. Optional metadata: `subcarrier_index` (subcarrier,), signed; `fs`, `fc`, `bandwidth` in Hz. Values
-    are finite, and pickled objects are refused (ValueError).
+    Your own file is a name that ends in .npz or holds a path separator; what it holds is in `files.own_data.read`.
     """
     name = os.fspath(name)
     own = name.endswith(".npz") or "/" in name or os.sep in name
@@ -110,7 +105,10 @@ def load(name: str, **options) -> Dataset:
         _entry(name, EMBEDDED)
     if options:
         raise TypeError(f"options: {name!r} takes none, got {sorted(options)}; only {', '.join(EMBEDDED)} do")
-    return _load_own(Path(name).expanduser()) if own else _load_real(name)
+    if not own:
+        return _load_real(name)
+    path = Path(name).expanduser()
+    return Dataset(name=path.name, source="own", origin=str(path), **own_data.read(path))
 
 
 def _entry(name, also=()):
@@ -148,20 +146,6 @@ def _verified(name):
     here = sources.places(name)
     path, place = here[0] if here else (sources.fetch(name), "cache")
     return sources.read(name, path, place), f"{place}: {path}"
-
-
-def _load_own(path) -> Dataset:
-    if not path.is_file():
-        raise FileNotFoundError(f"name: there is no file {path} (looked for at {path.absolute()})")
-    arrays, axes = own_data.own_npz(path)
-    groups = tuple(key for key in ("session", "recording", "point") if key in arrays)
-    card = {"title": "your own data", "task": "", "hardware": "", "licence": "yours to state",
-            "redistribution": "yours to decide", "citation": "", "upstream": {},
-            "caveats": [] if "session" in arrays else ["no session array: another day or room cannot be tested"]}
-    split = (f"keep every {' and '.join(groups)} on one side" if groups else
-             "split by packet order, which is time, and not at random")
-    return Dataset(name=path.name, source="own", origin=str(path), arrays=arrays, axes=axes, groups=groups,
-                   honest_split=split, card=card)
 
 
 def order_in_group(*keys):

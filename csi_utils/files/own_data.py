@@ -1,4 +1,4 @@
-"""The check of a person's own .npz file: which arrays it may hold, and in which shapes and types."""
+"""A person's own .npz file: which arrays it may hold, in which shapes and types, and how to split it honestly."""
 
 import difflib
 import zipfile
@@ -17,11 +17,29 @@ OWN = {"csi": (_SIGNAL, "c"), "amp": ({2: ("packet", "feature")} | _SIGNAL, "fiu
 _KINDS = {"c": "complex", "f": "real", "i": "integer", "u": "unsigned", "U": "text"}
 
 
-def own_npz(path):
-    """Read and check a person's own .npz; the layout is in `csi_utils.datasets.load`.
+def read(path) -> dict:
+    """The arrays, axes, groups, honest_split and card of a person's own .npz, for `csi_utils.datasets.Dataset`.
 
-    Returns (arrays, axes). Raises ValueError that names the file, the array and what was expected.
+    It holds `csi`, complex, (packet, subcarrier, rx, tx) or (packet, link, subcarrier, rx, tx), or `amp`, real, in
+    these shapes or (packet, feature). Optional, one a packet: `xy` (packet, 2) in metres; `location`, integer class;
+    `activity`, what the person does, `session`, `recording` (which one the packet belongs to), `point` and `link`,
+    integer or text; `t` in seconds. Optional metadata: `subcarrier_index` (subcarrier,), signed; `fs`, `fc`,
+    `bandwidth` in Hz. Values are finite. Raises FileNotFoundError, and ValueError that names the file, the array and
+    what was expected; pickled objects are refused.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"name: there is no file {path} (looked for at {path.absolute()})")
+    arrays, axes = _checked(path)
+    groups = tuple(key for key in ("session", "recording", "point") if key in arrays)
+    card = {"title": "your own data", "task": "", "hardware": "", "licence": "yours to state",
+            "redistribution": "yours to decide", "citation": "", "upstream": {},
+            "caveats": [] if "session" in arrays else ["no session array: another day or room cannot be tested"]}
+    split = (f"keep every {' and '.join(groups)} on one side" if groups else
+             "split by packet order, which is time, and not at random")
+    return {"arrays": arrays, "axes": axes, "groups": groups, "honest_split": split, "card": card}
+
+
+def _checked(path):
     try:
         file = np.load(path, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
