@@ -50,9 +50,13 @@ def gather(results, folder):
         _notebook(stem, nb, folder, absent)
     (folder / "symbols.md").write_text(_symbols(runs), encoding="utf-8")
     (folder / "datasets.md").write_text(_datasets(), encoding="utf-8")
-    _fill(folder / "index.md", {"run": _run(runs), "gallery": _gallery(runs, folder),
-                                "contents": _toctrees(runs, folder)})
-    _fill(folder / "index.zh.md", {"papers": _chinese(runs, folder), "contents": ""})
+    index = folder / "index.md"
+    text = index.read_text(encoding="utf-8")
+    for name, part in (("run", _run(runs)), ("gallery", _gallery(runs, folder)), ("contents", _toctrees(runs, folder))):
+        if f"<!-- {name} -->" not in text:
+            raise ValueError(f"docs/index.md: lacks the line <!-- {name} -->, the place of its {name}")
+        text = text.replace(f"<!-- {name} -->", part)
+    index.write_text(text, encoding="utf-8")
     return folder
 
 
@@ -60,15 +64,6 @@ def _without(absent, text):
     """A text whose links to notebooks that were not run are no links."""
     names = "|".join(absent) or "$^"
     return re.sub(rf"\[([^\]]*)\]\([^)]*\b(?:{names})\.[^)]*\)", r"\1", text)
-
-
-def _fill(page, parts):
-    text = page.read_text(encoding="utf-8")
-    for name, part in parts.items():
-        if f"<!-- {name} -->" not in text:
-            raise ValueError(f"docs/{page.name}: lacks the line <!-- {name} -->, the place of its {name}")
-        text = text.replace(f"<!-- {name} -->", part)
-    page.write_text(text, encoding="utf-8")
 
 
 # Pages of notebooks.
@@ -178,17 +173,6 @@ def _toctrees(runs, folder):
                     ("课程", "docs/course.zh"), ("作业", "docs/assignments.zh"), ("术语与符号", "docs/glossary.zh"),
                     ("怎样添加一篇论文", "docs/add-a-paper.zh"),
                     *((f"讨论 {stem[:2]}", f"docs/papers/{stem}.zh") for stem in stems)])])
-
-
-def _chinese(runs, folder):
-    rows = []
-    for stem, nb, _ in runs:
-        page = folder / "docs" / "papers" / f"{stem}.zh.md"
-        if page.is_file():
-            heading = re.search(r"^# +(.+)$", page.read_text(encoding="utf-8"), flags=re.M).group(1)
-            rows.append(f"- [{heading}](docs/papers/{stem}.zh.md)（notebook：[{contents.title(nb)}]"
-                        f"({contents.place(stem)}.ipynb)）")
-    return "\n".join(rows)
 
 
 def _symbols(runs):

@@ -77,41 +77,6 @@ def symbols(nb):
     return found.group(1).strip() if found else ""
 
 
-START = """# Start here
-
-Each notebook below is one paper: its idea, its equations, its data, and a test of what it claims. Click a title to
-open it.
-
-| notebook | what you need | what you will be able to | time |
-|---|---|---|---|
-{rows}
-
-**New to this? Take {first}.** Then go on downwards, or to whatever you are curious about.
-
-## How to read a notebook
-
-1. **Run it once from top to bottom**: menu *Run*, then *Run All Cells*. It takes a minute or two, and the pictures
-   appear as it goes.
-2. **Read section 2** (the idea, without code), and write down your guess where it asks for one.
-3. Go through the rest cell by cell: **Shift + Enter** runs a cell and moves on. A grey box is code; its answer stands
-   below it. A bar in the place of a box is code that only draws or prepares: click it to see it.
-4. **Change something and look.** JupyterLab saves as you go; {undo}
-5. **Exercises** check themselves: write your code where the cell asks for it, run the cell below, and read what it
-   says. You meet them beside the idea that they are about, marked **Exercise**; some notebooks have them all in one
-   section of that name.
-
-## Good to know
-
-- A word or symbol that you do not know? Most notebooks explain it where it first appears, and have a table called
-  *Symbols* to look things up.
-- The marks in the last table: {marks}. A ✗ is a result, not an error.
-- Too slow? In the first grey box write `profile = "smoke"` in the place of `profile = "standard"` and run again. Its
-  numbers prove nothing, but everything can be seen.
-- Where real data are not to be had, the notebook says so and goes on with simulated ones. That is no error.
-- To run everything and get one page of results, close this and type `make run`.
-"""
-
-
 def start_here(folder):
     """The table of contents of a folder of notebooks, as Markdown for somebody who has never seen one.
 
@@ -135,7 +100,8 @@ def start_here(folder):
     if folder.resolve() == ROOT / "notebooks":
         undo = "`git checkout notebooks` brings the notebooks back as you got them."
     marks = ", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items())
-    return START.format(rows="\n".join(rows), first=first, undo=undo, marks=marks)
+    text = (Path(__file__).parent / "templates" / "start_here.md").read_text(encoding="utf-8")
+    return text.format(rows="\n".join(rows), first=first, undo=undo, marks=marks)
 
 
 def command(args):

@@ -5,7 +5,6 @@
 
 import html
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -219,13 +218,3 @@ def _mathml(tex, display):
     except Exception:  # one of its many errors for TeX that it does not know
         tag = "code" if display == "inline" else "pre"
         return f"<{tag}>{html.escape(tex.strip())}</{tag}>"
-
-
-def command(args):
-    """`csi-papers report`, from parsed arguments. Returns the exit status."""
-    try:
-        print(f"report: {write(args.results, args.out)}")
-    except FileNotFoundError as err:
-        print(err, file=sys.stderr)
-        return 1
-    return 0

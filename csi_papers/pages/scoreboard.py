@@ -14,9 +14,9 @@ from csi_utils import ROOT, claims, verdicts
 
 PROFILE = "standard"
 NAMES = (  # English, Chinese
-    {"claim": "Claim", "time": "Time", "minutes": "min", "deeper": "deeper: ",
+    {"claim": "Claim", "time": "Time", "minutes": "min", "deeper": "deeper: ", "discuss": "discuss",
      "head": ("notebook", "the paper's claim", "its claims here", "what we add", "to read", "to run")},
-    {"claim": "论断", "time": "用时", "minutes": "分钟", "deeper": "深入：",
+    {"claim": "论断", "time": "用时", "minutes": "分钟", "deeper": "深入：", "discuss": "讨论",
      "head": ("notebook", "论文的论断", "论断的判定", "我们补充的", "阅读", "运行")},
 )
 SCOREBOARD = f"""# Scoreboard
@@ -110,10 +110,10 @@ def papers(language):
     for path in sorted(folder.glob("*.ipynb")):
         nb, found = notebook.read(path), records(claims.load(path.stem))
         card = contents.card(contents.card_cell(nb).source)
+        page = ROOT / "docs" / "papers" / f"{path.stem}.{('md', 'zh.md')[language]}"
         if language == 1:
-            page = ROOT / "docs" / "papers" / f"{path.stem}.zh.md"
             card = contents.card(page.read_text(encoding="utf-8"))
-        name = f"[{contents.short_title(nb)}](notebooks/{path.name})"
+        name = f"[{contents.short_title(nb)}](notebooks/{path.name}) · [{names['discuss']}](docs/papers/{page.name})"
         for deeper in sorted((folder / "deeper").glob(f"{path.name[:2]}*.ipynb")):
             more = notebook.read(deeper)
             about = contents.short_title(more).split(" · ")[-1]
