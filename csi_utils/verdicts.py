@@ -133,7 +133,8 @@ def ours_text(row):
     """Our value with its interval, or an en dash: "1.23 ± 0.08 m"."""
     if row.get("interval") is None:
         return number(row["value"], row["unit"])
-    return f"{row['value']:.4g} ± {row['interval']:.2g} {row['unit']}"
+    digits = max(0, 1 - math.floor(math.log10(row["interval"]))) if row["interval"] > 1e-9 else 2
+    return f"{row['value']:.{digits}f} ± {row['interval']:.{digits}f} {row['unit']}".strip()
 
 
 def controls_text(row):

@@ -131,7 +131,7 @@ def test_evidence_is_said_in_words(evidence, words):
 
 
 def test_words_of_a_row():
-    assert verdicts.ours_text(row(interval=0.081)) == "1.3 ± 0.081 m" and verdicts.ours_text(row()) == "1.3 m"
+    assert verdicts.ours_text(row(interval=0.081)) == "1.300 ± 0.081 m" and verdicts.ours_text(row()) == "1.3 m"
     assert verdicts.check_text(row()) == "1.2 to 1.4 m"
     assert verdicts.check_text(row(power=False)) == "1.2 to 1.4 m (no check)"
     assert verdicts.check_text(row(band=None)) == "no band yet" and verdicts.check_text(row(value=None)) == "–"
