@@ -6,10 +6,9 @@ writes build/course/grades.csv (a line for each submission, and one for each fil
 line for each exercise), feedback/STUDENT/ASSIGNMENT.html, and the scores into nbgrader's gradebook. However a
 submission misbehaves, the others are graded; what could not be run is "not graded" and never 0 points.
 
-Why not nbgrader's own autograde, feedback and export (0.9.6, tried on thirteen submissions with a preprocessor that
-ran the cells in our sandbox)? What could not be graded stands as 0.0 in its database and its CSV (which a comma in a
-name breaks), a deleted or doubled cell ended in its own KeyError, and its feedback page showed the hidden tests, loaded
-MathJax from a server and carried the student's <script> into the teacher's browser.
+nbgrader's own autograde, feedback and export (0.9.6) were tried with a preprocessor that runs the cells in our sandbox:
+what it could not grade (a doubled cell, two deleted ones) stands as 0.0 in its database and its CSV, which a comma in a
+name breaks. Its feedback shows hidden tests, loads MathJax from a server and carries along a student's <script>.
 """
 
 import csv
@@ -30,10 +29,6 @@ from csi_utils import exercises
 
 LIMIT = 60  # s of a cell that the student wrote, and of a check; the course's own cells may take what is left
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-
-
-class NotGraded(RuntimeError):
-    """What went wrong need not be the student's doing; the message says what."""
 
 
 @dataclass
@@ -59,8 +54,8 @@ def grade(one, source, bwrap=None, limit=LIMIT, total=sandbox.TOTAL):
     """Grade a Submission against the course's source notebook. Returns ([Answer], remarks).
 
     The whole notebook runs, up to the last check. bwrap: of `sandbox.bubblewrap`. limit, total: s of a student's cell
-    and of all. Raises sandbox.Lost where nothing was seen, NotGraded where a cell of the course failed before any of
-    the student's, or was stopped.
+    and of all. Raises sandbox.Lost where nothing was seen, or a cell of the course failed before any of the student's,
+    or was stopped: that need not be the student's doing.
     """
     cells, remarks = submissions.assemble(source, one.nb)
     found = assignments.exercises_of(source)
@@ -75,7 +70,7 @@ def grade(one, source, bwrap=None, limit=LIMIT, total=sandbox.TOTAL):
         first = next((line for line in cell.source.splitlines() if line.strip()), "")
         said = f"cell {n + 1} ({_short(first, 50)}): {stopped or '; '.join(_errors(outputs))}"
         if mine and (stopped or _errors(outputs) and not theirs):
-            raise NotGraded(f"the course's own {said}")
+            raise sandbox.Lost(f"the course's own {said}")
         if stopped or _errors(outputs) and n not in checks:
             remarks.append(said)
         if not mine and n not in checks and (touched := submissions.TAMPERING.search(cell.source)):
@@ -127,7 +122,7 @@ def grade_folder(folder, course=assignments.COURSE, bwrap=None, jobs=1, say=prin
             return None, submission.remarks or [broken[submission.assignment]]
         try:
             return grade(submission, sources[submission.assignment], bwrap, **limits)
-        except (NotGraded, sandbox.Lost) as err:
+        except sandbox.Lost as err:
             return None, [*submission.remarks, str(err)]
         except Exception as err:  # ours, not the student's; the batch goes on, and the teacher is told
             return None, [f"an error of the grader: {type(err).__name__}: {_short(err)}"]
