@@ -898,6 +898,7 @@ def test_a_missing_registry_is_said(monkeypatch, tmp_path):
         sources.registry.__wrapped__()
 
 
+@pytest.mark.slow
 @REAL
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", [name for name in datasets.registry() if not sources.is_capture(name)])

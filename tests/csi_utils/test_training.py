@@ -109,6 +109,7 @@ def test_the_threads_are_given_back():
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_repeats_do_not_depend_on_the_processes():
     def run(seed):  # with all that it uses: a worker cannot import a test
         import torch
@@ -141,6 +142,7 @@ assert os.getpid() not in {pid for pid, _ in found}
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_s_function_goes_to_worker_processes_with_torch_classes_and_a_cache():
     """cloudpickle takes `bridge.classes` beside `torch` for the module torch.classes, which it cannot send."""
     said = subprocess.run([sys.executable, "-c", NOTEBOOK], capture_output=True, text=True, check=False)

@@ -59,6 +59,7 @@ def test_all_methods_see_the_same_data_and_the_number_of_the_repeat():
     assert seen[0][2] == draw(2000).tolist() != seen[2][2]
 
 
+@pytest.mark.slow
 def test_the_results_do_not_depend_on_the_number_of_processes():
     def pick(number):  # with all that they use: a worker cannot import a test
         import numpy

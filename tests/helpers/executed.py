@@ -2,11 +2,12 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from filelock import FileLock  # torch brings it
 
-from csi_papers import __main__
 from csi_papers.run.runner import run_notebook
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -28,7 +29,9 @@ def smoke(path, tmp_path_factory):
     with FileLock(f"{out / path.stem}.lock"):
         if not (out / f"{path.stem}.json").is_file():
             if path.stem == AS_A_PERSON:
-                __main__.main(["run", str(path), "--profile", "smoke", "--out", str(out)])
+                command = [sys.executable, "-m", "csi_papers", "run", path, "--profile", "smoke", "--out", out]
+                env = {name: value for name, value in os.environ.items() if name != "CSI_WORKERS"}
+                subprocess.run(command, env=env, check=False)
             else:
                 run_notebook(path, out, "smoke", workers=1)
     return json.loads((out / f"{path.stem}.json").read_text(encoding="utf-8"))

@@ -39,6 +39,7 @@ def test_everybody_stays_in_the_room(small):
         assert (points > 0).all() and (points < np.array(size)).all()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(small):
     again = activities.build("sim-activities", subjects=2, trials=3)["arrays"]["csi"]
     assert (again == small["arrays"]["csi"]).all()

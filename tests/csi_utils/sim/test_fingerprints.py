@@ -38,12 +38,14 @@ def test_test_points_are_not_reference_points(lab):
     assert gap.min() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(lab):
     again = simulated.build("sim-lab", packets=4, empty=6)["arrays"]["csi"]
     assert (again == lab["arrays"]["csi"]).all()
     assert not (simulated.build("sim-lab", packets=4, empty=6, seed=1)["arrays"]["csi"] == again).all()
 
 
+@pytest.mark.slow
 def test_each_cause_changes_the_empty_room_and_nothing_else_does():
     quiet = {"nothing": (), "nothing again": (), **{cause: (cause,) for cause in simulated.CAUSES}}
     a = simulated.build("sim-lab", quiet, packets=10, empty=30)["arrays"]
@@ -62,6 +64,7 @@ def test_causes_act_on_the_room_they_name():
     assert np.count_nonzero(steps) == 1 and max(steps) == pytest.approx(0.707, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_signal_to_noise_ratio_is_what_was_asked_for():
     for snr in (0.0, 10.0):
         a = simulated.build("sim-lab", ("survey",), packets=20, empty=20, snr_db=snr)["arrays"]
