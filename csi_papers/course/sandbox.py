@@ -9,6 +9,7 @@ be, or that ends the kernel, is left out, and the rest is run again without it: 
 import contextlib
 import functools
 import json
+import math
 import os
 import shutil
 import signal
@@ -156,7 +157,7 @@ def _run_once(sources, limits, stopped, deadline):
                     store_widget_state=False, coalesce_streams=True, iopub_timeout=10,
                     config=Config({"KernelManager": {"transport_encryption": "auto"}}),  # else a warning fills the log
                     extra_arguments=[f"--IPKernelApp.exec_lines={GUARD}", "--HistoryManager.hist_file=:memory:"],
-                    timeout_func=lambda cell: max(1, round(min(cell.metadata["limit"], deadline - time.monotonic()))))
+                    timeout_func=lambda cell: max(1, math.ceil(min(cell.metadata.limit, deadline - time.monotonic()))))
     with client.setup_kernel():
         for n, cell in enumerate(nb.cells):
             if n in stopped or ended:

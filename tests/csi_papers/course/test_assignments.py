@@ -241,13 +241,31 @@ def test_where_a_package_is_missing_nobody_is_graded(tiny, inbox, monkeypatch):
     assert "ModuleNotFoundError" in row["remarks"]
 
 
-def test_a_cell_of_the_course_that_is_stopped_costs_no_points(tiny):
-    nb, source = answered(tiny), of(tiny, "source", "99_tiny")
-    first = next(cell for cell in source.cells if cell["id"] == "first")
-    first.source = "import time\ntime.sleep(20)\n" + first.source
-    nb.cells = [first if cell["id"] == "first" else cell for cell in nb.cells]
-    with pytest.raises(sandbox.Lost, match="time for the submission was used up"):
-        grading.grade(submissions.Submission(Path("x"), "x", "99_tiny", nb), source, limit=5, total=12)
+def test_time_that_is_used_up_costs_no_points():
+    with pytest.raises(sandbox.Lost, match="the time for the submission was used up"):
+        sandbox.run(["import time", "time.sleep(600)"], [600, 600], None, total=12)
+
+
+@pytest.mark.parametrize("why", ["stopped: no answer", "it ended Python"])
+def test_a_cell_of_the_course_that_is_stopped_costs_no_points(tiny, monkeypatch, why):
+    """Also behind a student's cell; an error there may be the student's doing, and is a remark."""
+    source, nb = of(tiny, "source", "99_tiny"), answered(tiny)
+    nb.cells.insert(2, new_code_cell("x = 1", id="theirs"))
+    one = submissions.Submission(Path("x"), "x", "99_tiny", nb)
+    error = {"output_type": "error", "ename": "NameError", "evalue": "np"}
+
+    def ran(stopped, outputs):
+        return lambda cells, *args: [(outputs, stopped) if text.startswith("FIRST") else ([], "") for text in cells]
+
+    monkeypatch.setattr(sandbox, "run", ran(why, []))
+    with pytest.raises(sandbox.Lost, match=f"course's own cell 4 .FIRST = .*: {why}"):
+        grading.grade(one, source)
+    monkeypatch.setattr(sandbox, "run", ran("", [error]))
+    answers, remarks = grading.grade(one, source)
+    assert [a.status for a in answers] == ["error"] * 3 and "NameError: np" in remarks[0]
+    nb.cells.pop(2)
+    with pytest.raises(sandbox.Lost, match="course's own cell 3 .FIRST = .*: NameError: np"):
+        grading.grade(one, source)
 
 
 @pytest.fixture
