@@ -223,6 +223,7 @@ def test_statistics_become_those_of_the_target():
         assert torch.equal(a, b), name
 
 
+@pytest.mark.slow
 def test_an_easy_task_is_learned_and_transferred():
     nb.cfg = nb.SIZES["smoke"]
     data = recordings(n=192)

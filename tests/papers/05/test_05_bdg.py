@@ -299,6 +299,7 @@ def test_the_options_of_section_9_reach_the_networks():
         assert agree(seen[0][name], q.argmax(-1))
 
 
+@pytest.mark.slow
 def test_refreshing_takes_up_the_mean_answer_every_20_steps_and_the_others_keep_the_guesses(monkeypatch):
     task, steer = toy(40), FULL | {"teach": 0}
     first = nb.first_classifier(task, 0, 60)
@@ -328,6 +329,7 @@ def test_pseudo_labels_of_three_kinds():
         nb.pseudo_labels(task, first, {"a": {"labels": "none"}}, 3)
 
 
+@pytest.mark.slow
 def test_class_means_with_true_labels_find_the_turn_and_equal_seeds_equal_bits():
     task = toy(60, (200, 200, 200))
     first = nb.first_classifier(task, 0, 60)
@@ -471,6 +473,7 @@ def test_unequal_widths_and_empty_sides_are_named():
         nb.pair("toy", (x, y), (x, y), (x[:0], y[:0]), 4)
 
 
+@pytest.mark.slow
 def test_a_class_missing_in_the_target_and_sides_smaller_than_a_batch():
     x, y = nb.square(30, 40, np.random.default_rng(0))
     task = nb.pair("toy", nb.square(0, 80, np.random.default_rng(1)), (x[y != 2], y[y != 2]), (x, y), 4)
@@ -556,6 +559,7 @@ def test_dfl_adapts_to_800_rows_at_most(monkeypatch):
         assert [len(part[1]) for part in (source, target, test)] == [40, 800, 850]
 
 
+@pytest.mark.slow
 def test_lab_rows_keep_visits_apart():
     x, zone, session, mark, point = nb.lab_rows(7)
     assert x.shape == (3 * (7 * 99 + 60), 360) and np.isfinite(x).all() and set(zone) == set(range(6))

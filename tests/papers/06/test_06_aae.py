@@ -227,6 +227,7 @@ def test_training_is_deterministic_and_leaves_the_random_state_alone(changes):
     assert a.shape == (30, 7) and np.isfinite(a).all()
 
 
+@pytest.mark.slow
 def test_training_lowers_the_reconstruction_and_matches_the_prior():
     x = torch.tensor(rows(2000, 6) @ rows(6, 6, 1), dtype=torch.float32)
     model = net(hidden=32)

@@ -130,6 +130,7 @@ def test_an_unknown_listener_is_refused():
 # Training ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda: small(), lambda: nb.AE(30, 12, 3), lambda: nb.BiGAN(30, 12, 3),
                                   lambda: small(code="z", shared=False, pull="E")])
 def test_a_training_is_the_same_bits_again_and_another_number_is_not(make):
