@@ -284,9 +284,9 @@ class Ledger:
     def _keep(self, id, **found):
         self.records[id] = row = self._row(id, claim_of(id), self.measures[id], **found)
         if not self.closed:
-            where = f"band {verdicts.check_text(row)}" if row["band"] else verdicts.band_text(row)
-            ours = row["reason"] or f"{verdicts.number(row['value'], row['unit'])}, {where}"
-            print(f"{id}: {ours}: {verdicts.verdict_text(row)}")
+            band = f"; band {verdicts.check_text(row)}" if row["band"] else ""
+            ours = row["reason"] or f"{verdicts.ours_text(row)} (holds if {row['holds']}{band})"
+            print(f"{id}, {row['what']}: {ours}: {verdicts.verdict_text(row)}")
 
     def _out_of_band(self):
         problems, missing = [], []

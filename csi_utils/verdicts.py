@@ -156,6 +156,12 @@ def check_text(row):
     return band_text(row) + ("" if row["power"] or row["band"] is None else " (no check)")
 
 
+def says_text(row):
+    """What the paper says; with its evidence where no number beside it has that: "... (from the reading notes)"."""
+    words = EVIDENCE[row["evidence"]] if row["paper_value"] is None else ""
+    return row["says"] + (f" ({words})" if words else "")
+
+
 def paper_text(row):
     """The paper's number with its evidence in words, as the rules of the paper cards ask."""
     if row["paper_value"] is None:
@@ -184,7 +190,7 @@ def cells(row):
             ("data and protocol", data)]
     if row["kind"] == "addition":
         return [("row", row["id"]), ("our question", row["says"]), *ours]
-    return [("row", row["id"]), ("the paper says", row["says"]), ("its number", paper_text(row)), *ours]
+    return [("row", row["id"]), ("the paper says", says_text(row)), ("its number", paper_text(row)), *ours]
 
 
 def html_tables(title, records):
