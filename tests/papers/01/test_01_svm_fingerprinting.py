@@ -22,11 +22,11 @@ def test_antenna_pairs_keep_a_recording_and_a_pair_together():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_noise_is_what_dbscan_calls_noise(seed):
+def test_outliers_are_what_dbscan_calls_noise(seed):
     rng = np.random.default_rng(seed)
     points = rng.standard_normal((7, 25, 4)) * rng.choice([0.3, 3.0], (7, 25, 1))
     for eps, m_min in ((0.5, 3), (1.0, 5), (2.0, 1)):
-        ours = nb.noise(points, eps, m_min)
+        ours = nb.outliers(points, eps, m_min)
         library = np.array([DBSCAN(eps=eps, min_samples=m_min).fit(p).labels_ == -1 for p in points])
         assert (ours == library).all()
 
@@ -48,12 +48,12 @@ def test_a_fingerprint_is_the_mean_of_the_kept_packets():
     np.testing.assert_allclose(clean[1, 5], pairs[1, 5].mean(0))
 
 
-def test_the_knee_of_a_bent_line_and_the_radius_there():
-    curve = np.concatenate([np.linspace(0, 1, 90), np.linspace(1, 20, 11)[1:]])
-    assert nb.knee(curve) == 89
+def test_the_radius_is_at_the_knee():
     pairs = 3 + 0.01 * np.random.default_rng(0).standard_normal((10, 12, 6, 30))
     pairs[2, :, 5] += 6
     _, curve, radius = nb.find_radius(pairs, 3)
+    below = curve[0] + (curve[-1] - curve[0]) * np.linspace(0, 1, len(curve)) - curve
+    assert radius == curve[np.argmax(below)]
     assert radius in curve and np.mean(curve <= radius) > 0.9 and radius < curve[-1] / 5
 
 
@@ -121,24 +121,53 @@ def test_presence_is_judged_off_the_grid_and_in_the_empty_room():
 
 
 def test_quality_of_a_detector():
-    nb.there = np.array([True, True, True, False, False])
-    found = nb.quality(np.array([[1.0, 2.0, -1.0, 0.5, -2.0], [-1.0, -1.0, -1.0, -2.0, -2.0]]))
+    there = np.array([True, True, True, False, False])
+    found = nb.quality(np.array([[1.0, 2.0, -1.0, 0.5, -2.0], [-1.0, -1.0, -1.0, -2.0, -2.0]]), there)
     np.testing.assert_allclose(found["precision (%)"], [200 / 3, 0])
     np.testing.assert_allclose(found["recall (%)"], [200 / 3, 0])
     np.testing.assert_allclose(found["false alarms (%)"], [50, 0])
     np.testing.assert_allclose(found["AUC"], [5 / 6, 1])
 
 
-def test_own_recordings_are_split_by_session_or_by_order(tmp_path):
+def test_the_plain_distance_is_0_at_the_farthest_empty_recording_of_the_survey():
+    lab = room() | {"X": 10 + np.random.default_rng(0).standard_normal((13, 5))}
+    lab["X"][4] = 10.0  # the empty room: one recording in the survey, and one at the end of each visit
+    lab["X"][[8, 12]] = [[10.0], [12.0]]
+    found = nb.plain_distance({"sim-lab": lab}, 0)
+    np.testing.assert_allclose([found["later"][-1], found["day 2"][-1]], [0, 0.2])
+
+
+def test_the_damage_of_broken_packets_that_a_mean_is_free_of():
+    pairs = np.ones((3, 12, 4, 30))
+    broken = np.zeros((3, 12, 4), bool)
+    broken[0, :6, 1] = True
+    pairs[broken] = 9.0
+    plain = pairs.mean(2).reshape(3, 360)
+    assert nb.damage_removed(pairs, plain, broken) == 0
+    assert nb.damage_removed(pairs, np.ones((3, 360)), broken) == 100
+    np.testing.assert_allclose(nb.damage_removed(pairs, (1 + plain) / 2, broken), 50)
+
+
+def test_own_recordings_are_split_by_session_by_place_or_by_order(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    xy = np.repeat(rng.uniform(0, 5, (6, 2)), 8, 0)
-    amp = np.abs(10 + xy @ rng.standard_normal((2, 20)) + 0.01 * rng.standard_normal((48, 20)))
-    np.savez(tmp_path / "order.npz", amp=amp, xy=xy)
-    found = nb.own_result(datasets.load(str(tmp_path / "order.npz")))
+    xy = np.repeat(rng.uniform(0, 5, (30, 2)), 8, 0)
+    amp = np.abs(10 + xy @ rng.standard_normal((2, 20)) + 0.01 * rng.standard_normal((240, 20)))
+    np.savez(tmp_path / "by_place.npz", amp=amp, xy=xy)
+    found = nb.own_result(datasets.load(str(tmp_path / "by_place.npz")))
     assert found["SVR, mean error (m)"] < found["middle, mean error (m)"] / 2
+    fake = np.abs(10 + np.repeat(rng.standard_normal((30, 20)), 8, 0) + 0.01 * rng.standard_normal((240, 20)))
+    np.savez(tmp_path / "memory.npz", amp=fake, xy=xy)  # by order this would be all but perfect
+    found = nb.own_result(datasets.load(str(tmp_path / "memory.npz")))
+    assert found["SVR, mean error (m)"] > found["middle, mean error (m)"] / 2
     place = np.repeat(np.arange(6), 8)
+    amp = amp[:48]
     np.savez(tmp_path / "place.npz", amp=amp, location=place, session=np.tile([0, 1], 24))
+    capsys.readouterr()
     assert nb.own_result(datasets.load(str(tmp_path / "place.npz"))) == {"SVC, accuracy": 1.0, "guessing": 1 / 6}
+    assert "upper bound" not in capsys.readouterr().out
+    np.savez(tmp_path / "order.npz", amp=amp, location=place)
+    assert nb.own_result(datasets.load(str(tmp_path / "order.npz"))) == {"SVC, accuracy": 1.0, "guessing": 1 / 6}
+    assert "upper bound" in capsys.readouterr().out
     np.savez(tmp_path / "one.npz", amp=amp, location=place, session=np.zeros(48, int))
     with pytest.raises(ValueError, match="fall on one side of the split"):
         nb.own_result(datasets.load(str(tmp_path / "one.npz")))
