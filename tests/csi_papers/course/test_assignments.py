@@ -37,6 +37,7 @@ def of(course, kind, stem):
     return read(course / kind / stem / f"{stem}.ipynb")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", [path.stem for path in PATHS])
 def test_a_students_copy_has_the_tasks_and_not_the_answers(course, stem):
     source, release = of(course, "source", stem), of(course, "release", stem)
@@ -125,6 +126,7 @@ def answered(course, drop=(), **answers):
     return nb
 
 
+@pytest.mark.notebook
 def test_a_batch_of_everything(tiny, tmp_path, monkeypatch, capsys):
     """One row for each file, the right points, and every line a person can act on."""
     monkeypatch.setenv("COURSE_SECRET", "hunter2")
@@ -221,6 +223,7 @@ def inbox(tiny, tmp_path):
     return tmp_path
 
 
+@pytest.mark.notebook
 @pytest.mark.parametrize("inside", [pytest.param(BWRAP, marks=needs_bubblewrap), None])
 def test_a_broken_sandbox_grades_nobody_0_points(tiny, inbox, monkeypatch, inside):
     monkeypatch.setattr(grading.sandbox, "bubblewrap", lambda: inside)
@@ -230,6 +233,7 @@ def test_a_broken_sandbox_grades_nobody_0_points(tiny, inbox, monkeypatch, insid
     assert (row["points"], row["status"]) == ("", "not graded") and "/nowhere/python" in row["remarks"]
 
 
+@pytest.mark.notebook
 def test_where_a_package_is_missing_nobody_is_graded(tiny, inbox, monkeypatch):
     """The course's own solutions are tried first: where they do not pass, the place is broken and not the answer."""
     run = grading.sandbox.run
@@ -241,11 +245,13 @@ def test_where_a_package_is_missing_nobody_is_graded(tiny, inbox, monkeypatch):
     assert "ModuleNotFoundError" in row["remarks"]
 
 
+@pytest.mark.notebook
 def test_time_that_is_used_up_costs_no_points():
     with pytest.raises(sandbox.Lost, match="the time for the submission was used up"):
         sandbox.run(["import time", "time.sleep(600)"], [600, 600], None, total=12)
 
 
+@pytest.mark.notebook
 @pytest.mark.parametrize("why", ["stopped: no answer", "it ended Python"])
 def test_a_cell_of_the_course_that_is_stopped_costs_no_points(tiny, monkeypatch, why):
     """Also behind a student's cell; an error there may be the student's doing, and is a remark."""
@@ -302,6 +308,7 @@ def test_asking_for_a_sandbox_that_is_not_there_is_refused(tiny, inbox, monkeypa
     assert grade_command(tiny, inbox, sandbox="require") == 2 and not (tiny / "grades.csv").exists()
 
 
+@pytest.mark.notebook
 @pytest.mark.parametrize("inside", [pytest.param(BWRAP, marks=needs_bubblewrap), None])
 def test_student_code_sees_few_variables_and_no_network(monkeypatch, inside):
     monkeypatch.setenv("COURSE_SECRET", "hunter2")
@@ -311,6 +318,7 @@ def test_student_code_sees_few_variables_and_no_network(monkeypatch, inside):
     assert "HOME" in text[0] and "hunter2" not in text[0] and '"error"' in text[2] and len(text[3]) < 10**6
 
 
+@pytest.mark.notebook
 @pytest.mark.parametrize("inside", [pytest.param(BWRAP, marks=needs_bubblewrap), None])
 def test_a_cell_that_hangs_is_interrupted_and_what_it_left_stays(inside):
     result = sandbox.run([
@@ -322,6 +330,7 @@ def test_a_cell_that_hangs_is_interrupted_and_what_it_left_stays(inside):
     assert [outputs[0]["text"] for outputs, _ in result if outputs] == ["2\n", "2\n"]
 
 
+@pytest.mark.notebook
 @needs_bubblewrap
 def test_in_the_sandbox_there_is_nothing_to_find_and_nothing_to_break(tmp_path):
     (tmp_path / "other.ipynb").write_text("the other student's answer")

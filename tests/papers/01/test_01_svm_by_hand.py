@@ -28,6 +28,7 @@ def test_the_dual_solver_finds_the_optimum_of_libsvm(seed, C, epsilon, gamma):
         np.testing.assert_allclose(K @ beta + b, library.predict(z), atol=0.02)
 
 
+@pytest.mark.slow
 def test_a_problem_without_an_answer_is_said_to_have_none():
     with pytest.raises(RuntimeError, match="100,000 steps"):
         nb.solve_svr(np.eye(3), np.array([0.0, np.nan, 1.0]), 1.0, 0.1)

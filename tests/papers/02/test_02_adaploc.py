@@ -48,6 +48,7 @@ def test_the_average_depth_is_the_librarys():
     np.testing.assert_allclose([nb.average_depth(n) for n in sizes], _average_path_length(sizes))
 
 
+@pytest.mark.slow
 def test_isolation_scores_rank_as_the_librarys():
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.standard_normal((300, 5)), rng.uniform(-8, 8, (10, 5))])
@@ -90,6 +91,7 @@ def own_file(path, **changes):
     return datasets.load(path)
 
 
+@pytest.mark.slow
 def test_own_data_by_position_or_by_class(tmp_path):
     metres = nb.own_result(own_file(tmp_path / "a.npz"), k=2)
     assert metres.columns == ["mean error (m)"] and metres.loc["AdapLoc"].item() < 5

@@ -162,6 +162,7 @@ def test_shapes_that_do_not_fit_are_named(shapes, message):
         nb.lmmd(*(torch.ones(shape) for shape in shapes))
 
 
+@pytest.mark.slow
 def test_the_expected_kernel_by_quadrature():
     def density(x, y):
         return stats.norm.pdf(x, 0.3, 1.2) * stats.norm.pdf(y, -1, 0.5) * np.exp(-((x - y) ** 2) / 0.7)

@@ -155,6 +155,7 @@ def agree(guesses, others):
     return (guesses == others).float().mean() > 0.95
 
 
+@pytest.mark.slow
 def test_a_member_trains_as_it_would_alone():
     task = toy()
     first = nb.first_classifier(task, 0, 60)
