@@ -3,6 +3,7 @@
 import ast
 import functools
 import json
+import re
 
 import numpy as np
 import ot
@@ -122,6 +123,13 @@ def test_values_that_are_not_finite_are_refused(side, bad):
     if side != "pt":
         with pytest.raises(FloatingPointError, match="not finite"):
             nb.mmd(zs, zt)
+
+
+def test_labels_and_probabilities_of_another_type_give_the_same_loss():
+    zs, zt, ys, pt = batch(6, 8, 9)
+    expected = nb.lmmd(zs, zt, ys, pt.float().double())
+    assert torch.equal(nb.lmmd(zs, zt, ys.long(), pt.float()), expected)
+    assert torch.isfinite(nb.lmmd(zs.float(), zt.float(), ys.long(), pt))
 
 
 def test_a_class_that_is_missing_on_one_side_is_left_out():
@@ -285,6 +293,7 @@ def test_batches_without_end_see_every_row_and_are_those_of_the_package(n, batch
 
 @pytest.mark.parametrize(("given", "message"), [
     ({"source": (torch.ones(4, 5),)}, r"source: got lengths \[4\]"),
+    ({"source": torch.ones(4, 5)}, "source: got a tensor"), ({"pool": torch.ones(4, 5)}, "pool: got a tensor"),
     ({"source": (torch.ones(4, 5), torch.ones(3).long())}, r"source: got lengths \[4, 3\]"),
     ({"epochs": 0}, "epochs, steps: got 0, 3"), ({"steps": 0}, "epochs, steps: got 2, 0")])
 def test_a_training_that_cannot_be_is_named(given, message):
@@ -313,6 +322,30 @@ def test_a_slide_of_one_step_follows_the_slope_of_the_published_loss(monkeypatch
     slope, = torch.autograd.grad(published(zs, z := zt.clone().requires_grad_(), *labels, labels[0].shape[1]), z)
     found = nb.slide(rule, *(part.float() if part.is_floating_point() else part for part in (zs, ys, zt, yt)), steps=1)
     torch.testing.assert_close(found.double(), zt - 0.2 * 60 * slope, rtol=1e-4, atol=1e-4)
+
+
+def test_the_toy_has_the_shares_that_are_asked_for(monkeypatch):
+    monkeypatch.setattr(nb, "CENTRES", torch.tensor([[0.0, 2], [-2, -1], [2, -1]]), raising=False)
+    assert torch.bincount(nb.clouds(3, nb.EQUAL)[3]).tolist() == [20] * 3
+    assert torch.equal(nb.clouds(3, nb.EQUAL)[0], nb.clouds(3)[0])  # the same source
+
+
+def test_what_a_copy_of_dsan_needs_is_what_the_text_names():
+    """The functions named in section 4.5 train by themselves, with these imports and nothing else."""
+    notebook = json.loads((NOTEBOOKS / "04_dsan.ipynb").read_text(encoding="utf-8"))
+    source = {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
+    named = re.search(r"take (.*?), with", source["sec-loop"])[1]
+    names = re.findall(r"`(\w+)`", named)
+    space = {}
+    exec("import numpy as np\nimport torch\nfrom torch.nn.functional import cross_entropy, one_hot", space)
+    for text in source.values():
+        for name in names:
+            if f"def {name}(" in text:
+                node, = (n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == name)
+                exec(ast.get_source_segment(text, node), space)
+    pair = toy_pair()
+    with training.one_thread():
+        space["adapt"](net(), space["dsan"], pair["source"], (pair["pool"][0],), 2, 2, 0, talk=False)
 
 
 def expected_loss(name, made, source, target, strength, order, w=0.5, reverse=False):

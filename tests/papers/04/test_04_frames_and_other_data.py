@@ -248,5 +248,6 @@ def test_radio_scores_each_method_on_its_own_scale(monkeypatch, metres):
         assert loss is nb.dsan and rest == [10, 20, 17, False]
         assert torch.equal(source[0], data["source"][0]) and torch.equal(pool[0], data["pool"][0])
     assert len(looked) == 1 and torch.equal(looked[0], home["pool"][0])
-    linear = nb.coral_linear(cases, 17)["case"]
-    assert linear < bad / 1.5 if metres else linear == 100
+    for own in (False, True):  # CORAL, and own scale alone
+        linear = nb.linear(cases, 17, own)["case"]
+        assert linear < bad / 1.5 if metres else linear == 100
