@@ -1,6 +1,6 @@
 """What the strict runner asks of a notebook before it runs, and of its parameters. No kernel is needed.
 
-papermill passes each of these in silence: see tests/bad_notebooks/.
+papermill passes each of these in silence: see tests/helpers/bad_notebooks.py.
 """
 
 import ast

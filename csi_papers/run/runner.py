@@ -2,7 +2,7 @@
 
     csi-papers run --profile standard
 
-writes the executed notebook and a JSON of its claims for each. tests/bad_notebooks/ shows what is refused.
+writes the executed notebook and a JSON of its claims for each. tests/helpers/bad_notebooks.py shows what is refused.
 """
 
 import contextlib

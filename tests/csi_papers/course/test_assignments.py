@@ -171,7 +171,7 @@ def test_a_batch_of_everything(tiny, tmp_path, monkeypatch, capsys):
     hand_in("zoe", new_notebook(cells=[new_code_cell("1")]))
     (inbox / ".DS_Store").write_text("")
 
-    rows = grading.grade_folder(inbox, tiny, BWRAP, jobs=2, limit=15)
+    rows = grading.grade_folder(inbox, tiny, BWRAP, jobs=2, limit=30)
     with open(tiny / "grades.csv", encoding="utf-8-sig", newline="") as file:
         assert list(csv.DictReader(file)) == rows
     table = {row["student"] or row["file"]: row for row in rows}
@@ -183,7 +183,7 @@ def test_a_batch_of_everything(tiny, tmp_path, monkeypatch, capsys):
         "kill": "not graded"}
     for name, words in {
             "Bo Li": ("named homework.ipynb; by its cells it is 99_tiny", "twice: 0 (wrong)"),
-            "loop": ("no answer within 15 s", "once: 0 (stopped)"),
+            "loop": ("no answer within 30 s", "once: 0 (stopped)"),
             "exit": ("once: 0 (wrong)", "twice: 0 (stopped)", "thrice: 2 (passed)", "it ended Python"),
             "kill": ("it ended with exit status", "and its log with"),
             "gone": ("missing cells were put back: once_check, twice_check", "twice: 0 (error)"),

@@ -102,6 +102,7 @@ def fitting(chromium, path):
     return wrong
 
 
+@pytest.mark.browser
 def test_the_tiny_deck_fits_and_one_that_does_not_is_found(tiny_runs, tmp_path):
     with browser.chromium() as chromium:
         (made,) = (path for path in slides.write(tiny_runs, tmp_path) if path.stem == "good")
@@ -114,7 +115,7 @@ def test_the_tiny_deck_fits_and_one_that_does_not_is_found(tiny_runs, tmp_path):
 
 
 @pytest.mark.notebook
-@pytest.mark.timeout(1500)
+@pytest.mark.browser
 def test_every_slide_of_a_notebook_of_the_second_edition_fits(tmp_path_factory):
     second = [path for path in NOTEBOOKS if nbformat.read(path, as_version=4).metadata.get("edition") == 2]
     folder, wrong = tmp_path_factory.mktemp("decks"), []
