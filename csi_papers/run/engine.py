@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from traitlets.config import Config
 
 ENGINE = "csi-strict"
 LIVE = set()  # process groups of running kernels, for whoever has to stop them all
+ENDING = threading.Event()  # set by `stop_all`: a kernel that was just being started then stops itself
 INSTALL = "__import__('csi_papers.run.guard').run.guard.install_in_kernel()"  # leaves no name behind
 _SITECUSTOMIZE = """\
 import importlib.machinery, importlib.util, os, sys
@@ -111,6 +113,8 @@ class StrictEngine(NBClientEngine):
             session.ready = True
             groups.add(client.km.provisioner.pid)
             LIVE.update(groups)
+            if ENDING.is_set():
+                stop(groups)
 
         def on_cell(cell, **_):
             session.cell = cell
@@ -138,6 +142,12 @@ def stop(groups):
         if sys.platform != "win32":
             with contextlib.suppress(ProcessLookupError, PermissionError):  # nothing is left in it
                 os.killpg(group, signal.SIGKILL)
+
+
+def stop_all():
+    """Stop every kernel, also one that has yet to say that it is there."""
+    ENDING.set()
+    stop(LIVE)
 
 
 papermill_engines.register(ENGINE, StrictEngine)

@@ -257,13 +257,14 @@ def notebooks():
 def in_parallel(function, tasks, jobs):
     """Yield (task, function(task)) as they end, jobs at a time. However it stops, no kernel is left running."""
     pool = ThreadPoolExecutor(max_workers=jobs)  # threads, for the work is done in the kernels
+    engine.ENDING.clear()
     try:
         waiting = {pool.submit(function, task): task for task in tasks}
         for future in as_completed(waiting):
             yield waiting[future], future.result()
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        engine.stop(engine.LIVE)
+        engine.stop_all()
         raise
     pool.shutdown()
 

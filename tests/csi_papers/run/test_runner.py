@@ -118,6 +118,16 @@ def test_hanging_kernel_is_stopped_with_its_children(tmp_path, monkeypatch, limi
     assert gone(pids)
 
 
+def test_a_kernel_that_is_just_being_started_when_all_are_stopped_stops_too(tmp_path):
+    """Else a run that was ended between two notebooks would work on, with nobody to stop it."""
+    engine.stop_all()
+    try:
+        result = run_tiny("good", tmp_path)
+    finally:
+        engine.ENDING.clear()
+    assert result["status"].startswith("failed") and not engine.LIVE
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(("sign", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_runner_that_is_stopped_takes_kernels_and_children_along(tmp_path, sign, status):
