@@ -7,6 +7,7 @@ symbols of all notebooks and the cards of the data sets. Sphinx does the rest wi
 """
 
 import itertools
+import os
 import re
 import shutil
 import sys
@@ -105,6 +106,7 @@ def _output(out, tables):
     """An output as the book shows it, or None: one form of each, no progress bars. tables: numbers for their names."""
     if out.output_type == "stream":
         out.text = "\n".join(line.rsplit("\r", 1)[-1] for line in out.text.removesuffix("\r").split("\n"))
+        out.text = out.text.replace(f"{ROOT}{os.sep}", "")  # a machine's own folder is nobody's business
         return out if out.text.strip() and out.name == "stdout" else None
     if data := out.get("data"):
         kind = next((kind for kind in SHOWN if kind in data), None)

@@ -257,7 +257,6 @@ def notebooks():
 def in_parallel(function, tasks, jobs):
     """Yield (task, function(task)) as they end, jobs at a time. However it stops, no kernel is left running."""
     pool = ThreadPoolExecutor(max_workers=jobs)  # threads, for the work is done in the kernels
-    engine.ENDING.clear()
     try:
         waiting = {pool.submit(function, task): task for task in tasks}
         for future in as_completed(waiting):
@@ -265,6 +264,8 @@ def in_parallel(function, tasks, jobs):
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         engine.stop_all()
+        pool.shutdown()  # until a kernel that was just being started has stopped itself
+        engine.ENDING.clear()
         raise
     pool.shutdown()
 
