@@ -38,7 +38,7 @@ run: $(READY)
 	$(PY) -m csi_papers run --profile $(PROFILE) --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
 
 test: $(READY) lint
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist worksteal
 
 check: $(READY) lint
 	$(PY) -m pytest -q -n 2 -m "not notebook and not slow and not browser"

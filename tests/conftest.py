@@ -26,3 +26,5 @@ def pytest_collection_modifyitems(items):
         for fixture, mark in (("chromium", "browser"), ("tiny_runs", "notebook"), ("tiny", "slow"), ("course", "slow")):
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(mark)
+    # The longest first, so that the processes end together.
+    items.sort(key=lambda item: item.get_closest_marker("notebook") is None)

@@ -1,9 +1,10 @@
 """The simulated set `sim-activities`: six activities of several people in two rooms, limbs and all.
 
-Called through csi_utils.datasets.load("sim-activities"). A person is an opaque strip that casts the shadow, and five
-scatterers that move: torso, two hands, two feet. Positions are known for every packet, so a Doppler picture can be
-laid over the true speed. Lengths, speeds and radar cross-sections of people are our choice, within what
-csi_utils.sim.scene.Person quotes. First explained in notebooks/03_bilstm_transfer, section 4.
+Called through csi_utils.datasets.load("sim-activities"). A person is a round trunk of muscle, whose
+height follows the posture, and four scatterers that move: two hands, two feet. Positions are known for every packet, so
+a Doppler picture can be laid over the true speed. Lengths, speeds and radar cross-sections are our choice; a man's was
+measured as 0.14 to 1.05 m^2 at 2.89 GHz (Schultz et al., Proc. IRE 46, 1958).
+First explained in notebooks/03_bilstm_transfer, section 4.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ RATE = 50.0  # packets a second: Doppler shifts up to 25 Hz are seen unaliased
 ACTIVITIES = ("stand still", "walk", "wave", "squat", "sit down", "fall")
 SCENES = {"laboratory": "sim-lab", "meeting room": "sim-meeting"}
 LIMBS = ("torso", "left hand", "right hand", "left foot", "right foot")
-SHARE = np.array([1.0, 0.12, 0.12, 0.15, 0.15])  # radar cross-section of each, relative to the torso's
+SHARE = (0.12, 0.12, 0.15, 0.15)  # radar cross-section of hands and feet, relative to the body's rcs
+HEAD = 0.6  # m, from the middle of the torso to the top of the head
 REST = np.array([[0, 0, 1.15], [0, 0.25, 0.85], [0, -0.25, 0.85], [0, 0.12, 0.1], [0, -0.12, 0.1]])  # m; x is ahead
 MARK, JITTER = 0.6, 0.12  # m, standard deviation: a person's place in a scene, and a trial's place around it
 SESSION_DRIFT = 0.5  # dB, gain of each receive chain from one person's visit to the next
@@ -25,8 +27,8 @@ SESSION_DRIFT = 0.5  # dB, gain of each receive chain from one person's visit to
 
 @dataclass(frozen=True)
 class Body:
-    """A subject. size: factor on lengths (1 is 1.75 m tall); speed: factor on the pace; rcs of the torso, m^2;
-    handed: -1 waves with the right hand, 1 with the left."""
+    """A subject. size: factor on lengths (1 is 1.75 m tall); speed: factor on the pace; rcs: m^2, of which the limbs
+    have a SHARE; handed: -1 waves with the right hand, 1 with the left."""
 
     size: float
     speed: float
@@ -126,9 +128,8 @@ def build(name, subjects=4, trials=10, packets=200, seed=0, scenes=tuple(SCENES)
         "hardware": f"simulated Intel 5300 at {FC / 1e9} GHz, 20 MHz, one link of 1 TX x 3 RX x 30, {RATE:g} packets a "
                     "second; csi in units of sqrt(SNR) by csi_utils.sim.hardware.scaled",
         "licence": "MIT (made by csi_utils)", "redistribution": "yes", "citation": "this collection",
-        "caveats": ["simulated: five moving points and a shadow are a simple person",
-                    "the samples of \"stand still\" are consecutive cuts of one recording: a random split leaks",
-                    "the shadow keeps its height when the person sits down or falls"],
+        "caveats": ["simulated: a round trunk and four moving points are a simple person",
+                    "the samples of \"stand still\" are consecutive cuts of one recording: a random split leaks"],
     }
     return {"arrays": arrays, "axes": axes, "groups": ("scene", "subject"), "card": card,
             "honest_split": "leave a subject out, or train in one scene and test in the other; inside a scene and "
@@ -159,9 +160,8 @@ def _visit(scene, subject, trials, packets, seed, outliers):
             limbs.append(xyz)
     limbs = np.stack(limbs)
     points = limbs.reshape(-1, 5, 3)
-    # the strip casts the shadow; its own echo is switched off (almost), because the torso below is the echo
-    bodies = [channel.Person(points[:, 0, :2], width=0.45 * who.size, height=1.75 * who.size, rcs=1e-9)]
-    bodies += [channel.Scatterer(points[:, i], who.rcs * SHARE[i]) for i in range(5)]
+    bodies = [channel.Person(points[:, 0, :2], 0.2 * who.size, points[:, 0, 2] + HEAD * who.size)]
+    bodies += [channel.Scatterer(points[:, i], who.rcs * SHARE[i - 1]) for i in range(1, 5)]
     h = channel.simulate(site.room, link, channel.frequencies(FC), bodies)
     drift = SESSION_DRIFT * rng.standard_normal(3)
     card = hardware.Card(gain_db=tuple(drift), phase=tuple(rng.uniform(-np.pi, np.pi, 3)), outliers=outliers)

@@ -1,11 +1,13 @@
 """The CSI simulator: what the air does to a signal between two antenna arrays in a room.
 
 The image method gives every specular path up to an order, each face of the room a slab (physics card,
-Eqs. 1-3). People and objects cut those paths (complex Fresnel diffraction, Eq. 7) and scatter (radar
-equation, Eq. 8). What the radio then does to the channel is in csi_utils.sim.hardware.
+Eqs. 1-3). A person is a round upright body of muscle whose scattered field is exact in the floor plan (csi_utils.sim.
+echoes): ahead it is the shadow, elsewhere the echo. On the straight way it counts everywhere; on a way over a wall or
+a piece of furniture only near that way, as its shadow. Objects of metal and water scatter on the straight way. What
+the radio then does to the channel is in csi_utils.sim.hardware.
 
-Left out, on purpose: paths that scatter twice or scatter and then bounce, shadows behind furniture,
-antenna patterns (isotropic, vertical), and the change of the diffraction factor over the band (0.01 dB).
+Left out, on purpose: paths that scatter twice, or scatter far from a way and then bounce, shadows behind furniture,
+antenna patterns (isotropic, vertical), and the change of a body's pattern over the band.
 First explained in notebooks/01_svm_fingerprinting, section 3.
 """
 
@@ -14,11 +16,13 @@ from functools import cache
 
 import numpy as np
 
-from .materials import SPEED_OF_LIGHT, check_frequency, half_space, permittivity
+from . import echoes
+from .materials import SPEED_OF_LIGHT, check_frequency
 from .scene import (
     FACES,
     SUBCARRIER_SPACING,
     SUBCARRIERS,
+    Cylinder,
     Link,
     Person,
     Plate,
@@ -29,12 +33,13 @@ from .scene import (
     frequencies,
 )
 
-__all__ = ["FACES", "SUBCARRIERS", "SUBCARRIER_SPACING", "Link", "Paths", "Person", "Plate", "Room", "Scatterer",
-           "SPEED_OF_LIGHT", "Wall", "Window", "edge", "frequencies", "paths", "scatter", "simulate",
-           "strip"]
+__all__ = ["FACES", "SUBCARRIERS", "SUBCARRIER_SPACING", "Cylinder", "Link", "Paths", "Person", "Plate", "Room",
+           "Scatterer", "SPEED_OF_LIGHT", "Wall", "Window", "edge", "frequencies", "paths", "simulate", "strip"]
 
 CHUNK = 256  # packets at a time: the work arrays of one chunk stay in the cache
-NEAREST = 0.3  # m; a body is not closer to an antenna than its own radius
+NEAREST = 0.3  # m; a body's axis is not closer to an antenna than this
+BESIDE = 0.6  # m; an object nearer to a person than this, and moving with them, is carried
+SHADOW = (1.5, 3.0)  # wavelengths of detour: up to the first a body shadows a reflected way, from the second on not
 
 
 def edge(v):
@@ -114,7 +119,7 @@ def _leg(path, start, end, cell, size):
     """A straight piece of a path, as needed to find what a body in a mirrored cell of the plan does to it.
 
     start, end: (rx, tx, 3); the rows are broadcast over antenna pairs. Offset from the line and position along
-    it are affine in the body's (x, y): coefficients (rx, tx, 3) for [x, y, 1].
+    it, in m, are affine in the body's (x, y): coefficients (rx, tx, 3) for [x, y, 1].
     """
     vector = end - start
     plan = np.linalg.norm(vector[..., :2], axis=-1, keepdims=True)
@@ -127,8 +132,8 @@ def _leg(path, start, end, cell, size):
         return np.concatenate([direction * sign, (direction * from_start).sum(-1, keepdims=True)], -1) / scale
 
     distance = np.linalg.norm(vector, axis=-1)
-    return {"path": path, "offset": affine(across, 1.0), "place": affine(along, plan), "distance": distance,
-            "cos": plan[..., 0] / distance, "z0": start[..., 2], "dz": vector[..., 2], "across": across * sign}
+    return {"path": path, "offset": affine(across, 1.0), "along": affine(along, 1.0), "distance": distance,
+            "plan": plan[..., 0], "z0": start[..., 2], "dz": vector[..., 2]}
 
 
 def paths(room, link, f, order=2):
@@ -196,9 +201,10 @@ def _reflect(room, face, points, cosine, f):
 def simulate(room, link, f, bodies=(), order=2):
     """Channel of a link in a room with people and objects in it.
 
-    room: Room; link: Link; f: (K,) Hz; bodies: Person, Plate and Scatterer, whose positions hold one row or one
-    row a packet. Returns complex64 csi[packet, subcarrier, rx, tx]: received over transmitted field for isotropic
-    antennas, so |csi|^2 is the power gain. Without moving bodies there is one packet.
+    room: Room; link: Link; f: (K,) Hz; bodies: Person, Plate, Cylinder and Scatterer, whose positions hold one row
+    or one row a packet. An object within BESIDE of a person and moving with them is carried: lit, and seen, by what
+    the person's body leaves of the field. Returns complex64 csi[packet, subcarrier, rx, tx]: received over transmitted
+    field for isotropic antennas, so |csi|^2 is the power gain. Without moving bodies there is one packet.
     Raises ValueError for bodies outside the room and for row counts that do not match; TypeError for other bodies.
     """
     f = np.atleast_1d(check_frequency(f))
@@ -209,8 +215,8 @@ def simulate(room, link, f, bodies=(), order=2):
         raise ValueError(f"bodies must hold one row or the same number of rows each, got {sorted(counts)} rows")
     packets = counts.pop() if counts else 1
     for body in bodies:
-        if not isinstance(body, Person | Plate | Scatterer):
-            raise TypeError(f"bodies must be Person, Plate or Scatterer, got {type(body).__name__}")
+        if not isinstance(body, Person | Plate | Cylinder | Scatterer):
+            raise TypeError(f"bodies must be Person, Plate, Cylinder or Scatterer, got {type(body).__name__}")
         room.check_inside(type(body).__name__, body.xyz if not isinstance(body, Person) else body.xy)
 
     gain, legs = list(empty.gain), list(empty.legs)
@@ -221,131 +227,163 @@ def simulate(room, link, f, bodies=(), order=2):
         for a, b in ((point, tx[None]), (rx[:, None], point)):
             a, b = np.broadcast_to(a, pair), np.broadcast_to(b, pair)
             legs.append(_leg(len(gain), a, b, np.zeros((*pair[:2], 2), int), size))
-        gain.append(scatter(item, item.xyz, tx, rx, f)[..., 0].transpose(2, 0, 1))
+        gain.append(_Echo(item, (), tx, rx, f)(slice(1))[..., 0].transpose(2, 0, 1))
     # (rx*tx, path, K) and (leg, rx*tx): antenna pairs are looped over by the matrix product
     gain = np.array(gain).reshape(len(gain), len(f), -1).transpose(2, 0, 1).astype(np.complex64)
-    cutter = _Cutter(legs, len(gain[0]), size[2], SPEED_OF_LIGHT / f.mean())
-    screens = [body for body in bodies if not isinstance(body, Scatterer)]
+    shadows = _Shadows(legs, len(gain[0]), size[2], f.mean())
+    people = [body for body in bodies if isinstance(body, Person)]
+    echo = [_Echo(body, people, tx, rx, f) for body in bodies]
 
     out = np.empty((packets, len(f), *pair[:2]), np.complex64)
     for i in range(0, packets, CHUNK):
         rows = slice(i, min(i + CHUNK, packets))
-        cut = cutter(screens, rows)
+        cut = shadows(people, rows)
         h = (cut @ gain).reshape(*pair[:2], -1, len(f)).transpose(2, 3, 0, 1)
-        for body in bodies:
-            xyz = body.xyz if len(body.xyz) == 1 else body.xyz[rows]
-            h = h + scatter(body, xyz, tx, rx, f).transpose(3, 2, 0, 1)
+        for body in echo:
+            h = h + body(rows).transpose(3, 2, 0, 1)
         out[rows] = h
     return out
 
 
-class _Cutter:
-    """Fraction of every path's field that bodies let through: exactly 1 - (horizontal) (vertical) blocked field."""
+def _rows(array, rows):
+    """The rows of a chunk; a single row serves every packet."""
+    return array if len(array) == 1 else array[rows]
 
-    def __init__(self, legs, n_paths, height, wavelength):
-        self.n_paths, self.height = n_paths, np.float32(height)
-        stacked = {key: np.array([leg[key] for leg in legs]) for key in legs[0] if key != "path"}
-        self.pairs = stacked["distance"][0].size
+
+class _Shadows:
+    """Fraction of every path's field that people let through. The straight path is left whole: see _Echo."""
+
+    def __init__(self, legs, n_paths, height, f):
+        self.n_paths, self.f, self.wavelength = n_paths, float(f), np.float32(SPEED_OF_LIGHT / f)
+        legs = [leg for leg in legs if leg["path"] > 0]
+        self.path = np.array([leg["path"] for leg in legs], int)
+        keys = ("offset", "along", "distance", "plan", "z0", "dz")
+        stacked = {key: np.array([leg[key] for leg in legs]) for key in keys}
+        self.pairs = stacked["distance"][0].size if legs else 1
         flat = {key: a.reshape(-1, *a.shape[3:]).astype(np.float32) for key, a in stacked.items()}
-        self.offset, self.place, self.across = flat["offset"], flat["place"], flat["across"]
-        self.cos, self.z0, self.dz = (flat[key][:, None] for key in ("cos", "z0", "dz"))
-        self.scale = np.sqrt(2 / (wavelength * flat["distance"]))[:, None].astype(np.float32)
+        self.affine = flat["offset"], flat["along"]
+        self.distance, self.plan, self.z0, self.dz = (flat[key] for key in ("distance", "plan", "z0", "dz"))
+        self.height = np.float32(height)
         # Legs of one path multiply: the k-th leg of every path at once.
-        path = np.array([leg["path"] for leg in legs])
-        rank = np.array([np.sum(path[:i] == p) for i, p in enumerate(path)])
-        self.rounds = [(path[rank == r], np.flatnonzero(rank == r)) for r in range(rank.max() + 1)]
+        rank = np.array([np.sum(self.path[:i] == p) for i, p in enumerate(self.path)], int)
+        self.rounds = [(self.path[rank == r], np.flatnonzero(rank == r)) for r in range(rank.max(initial=-1) + 1)]
 
-    def __call__(self, bodies, rows):
+    def __call__(self, people, rows):
         """(rx*tx, packets, path) complex64 for the given slice of packets."""
-        n = max([1, *(len(body.xy[rows]) for body in bodies if len(body.xy) > 1)])
+        n = max([1, *(len(_rows(person.xy, rows)) for person in people)])
         through = np.ones((self.n_paths, self.pairs, n), np.complex64)
-        for body in bodies:
-            xy = body.xy if len(body.xy) == 1 else body.xy[rows]
-            left = 1 - self._blocked(body, xy, rows)
-            left = left.reshape(-1, self.pairs, len(xy))
+        for person in people if len(self.path) else ():
+            xy = _rows(person.xy, rows)
+            left = self._left(person, xy, rows).reshape(-1, self.pairs, len(xy))
             for path, leg in self.rounds:
                 through[path] *= left[leg]
         return through.transpose(1, 2, 0)
 
-    def _blocked(self, body, xy, rows):
-        plan = np.column_stack([xy, np.ones(len(xy))]).T.astype(np.float32)
-        place = self.place @ plan
-        aside = (place <= 1e-6) | (place >= 1 - 1e-6)  # the body stands before the start or behind the end
-        scale = place * (1 - place)
-        scale[aside] = 1
-        scale = self.scale / np.sqrt(scale)
-        offset = self.offset @ plan
-        offset *= scale
-        half = self._half_width(body) * scale
-        blocked = _edge_fast(offset - half) - _edge_fast(offset + half)
-        place *= self.dz
-        place += self.z0  # height of the ray, folded back into the room
-        place -= 2 * self.height * np.rint(place / (2 * self.height))
-        ray = np.abs(place, out=place)
-        scale *= self.cos
+    def _left(self, person, xy, rows):
+        at = np.column_stack([xy, np.ones(len(xy))]).T.astype(np.float32)
+        offset, along = (affine @ at for affine in self.affine)
+        plan = self.plan[:, None]
+        from_start = np.hypot(offset, along)
+        to_end = np.hypot(offset, plan - along)
+        detour = np.sqrt((from_start + to_end) ** 2 + self.dz[:, None] ** 2) - self.distance[:, None]
+        near = np.flatnonzero(detour < SHADOW[1] * self.wavelength)
+        leg, packet = np.divmod(near, len(xy))
+
+        detour, offset, along = detour.ravel()[near], offset.ravel()[near], along.ravel()[near]
+        from_start, to_end = (np.maximum(a.ravel()[near], np.float32(NEAREST)) for a in (from_start, to_end))
+        distance, plan = self.distance[leg], self.plan[leg]
+        angle = np.arctan2(offset, along) + np.arctan2(offset, plan - along)
+        curvature = 1 / from_start + 1 / to_end
+        body = echoes.pattern("muscle", person.radius, self.f)
+        field = body(angle, curvature)
+        ray = self.z0[leg] + self.dz[leg] * from_start / (from_start + to_end)
+        ray -= 2 * self.height * np.rint(ray / (2 * self.height))  # folded back into the room
+        cosine = plan / distance
+        scale = cosine * np.sqrt(2 / self.wavelength * cosine * curvature)
+        field *= 1 - _edge_fast((_rows(person.top, rows)[packet if len(person.top) > 1 else 0] - np.abs(ray)) * scale)
+        fade = (SHADOW[1] - detour / self.wavelength) / np.float32(SHADOW[1] - SHADOW[0])
+        field *= np.sqrt(curvature) * distance / (distance + detour) * np.clip(fade, 0, 1)
+        field *= np.complex64(echoes.line_factor(body.k)) * np.exp(-1j * np.float32(body.k) * detour)
+        left = np.ones(len(self.plan) * len(xy), np.complex64)
+        left[near] += field
+        return left
+
+
+class _Echo:
+    """Field that a body scatters from every tx to every rx on the straight way.
+
+    body: Person, Plate, Cylinder or Scatterer; people: who may carry it; tx, rx: antennas (n_tx, 3), (n_rx, 3), m;
+    f: (K,) Hz. Called with a slice of packets, returns (rx, tx, K, n) complex64.
+    """
+
+    def __init__(self, body, people, tx, rx, f):
+        self.body, self.tx, self.rx, self.f, middle = body, tx, rx, f, float(f.mean())
+        self.k = 2 * np.pi * middle / SPEED_OF_LIGHT
         if isinstance(body, Person):
-            blocked *= 1 - _edge_fast((np.float32(body.height) - ray) * scale)
+            self.pattern = echoes.pattern("muscle", body.radius, middle)
+        elif not isinstance(body, Scatterer):
+            if isinstance(body, Plate):
+                thing = echoes.Strip(body.width, body.azimuth, middle)
+            else:
+                thing = echoes.Rod(body.material, body.radius, middle)
+            person, offset = _carried_by(body, people)
+            holder = person and echoes.pattern("muscle", person.radius, middle)
+            self.thing = echoes.Beside(thing, self.k, offset, holder)
+
+    def __call__(self, rows):
+        xyz = _rows(self.body.xyz, rows)
+        if isinstance(self.body, Scatterer):
+            area = np.float32(-np.sqrt(self.body.rcs))  # a conductor's echo is turned by pi
         else:
-            z = (body.xyz if len(body.xyz) == 1 else body.xyz[rows])[:, 2].astype(np.float32)
-            half_height = np.float32(body.height / 2)
-            blocked *= _edge_fast((z - half_height - ray) * scale) - _edge_fast((z + half_height - ray) * scale)
-        blocked[aside] = 0
-        return blocked
+            xyz, area = self._upright(xyz, rows)
+        wave = []
+        for antennas in (self.rx, self.tx):
+            distance = np.maximum(np.linalg.norm(antennas[:, None] - xyz, axis=-1), NEAREST)
+            cycles = distance[:, None] * (self.f / SPEED_OF_LIGHT)[:, None]  # float64: thousands of turns
+            cycles -= np.rint(cycles)
+            angle = (-2 * np.pi * cycles).astype(np.float32)
+            turned = np.empty(angle.shape, np.complex64)
+            np.cos(angle, out=turned.real)
+            np.sin(angle, out=turned.imag)
+            turned /= distance[:, None].astype(np.float32)
+            wave.append(turned)
+        wave[0] *= (SPEED_OF_LIGHT / self.f / (4 * np.pi) ** 1.5)[:, None].astype(np.float32)
+        return (wave[0][:, None] * wave[1][None]) * area
 
-    def _half_width(self, body):
-        if isinstance(body, Person):
-            return np.float32(body.width / 2)
-        # A plate shows the width of its shadow across the path, at least a millimetre.
-        edge_on = np.array([-np.sin(body.azimuth), np.cos(body.azimuth)], np.float32)
-        return np.maximum(body.width * np.abs(self.across @ edge_on), 1e-3)[:, None].astype(np.float32) / 2
+    def _upright(self, xyz, rows):
+        """Where the echo leaves the body, (n, 3), and the root of its radar cross-section, complex (rx, tx, 1, n)."""
+        to_rx, to_tx = (antennas[:, None, :2] - xyz[:, :2] for antennas in (self.rx, self.tx))
+        plan_rx, plan_tx = (np.maximum(np.linalg.norm(to, axis=-1), NEAREST) for to in (to_rx, to_tx))
+        # in the vertical plane the wave goes straight on: the height at which it meets the body
+        rise, share = self.rx[0, 2] - self.tx[0, 2], plan_tx.mean(0) / (plan_tx.mean(0) + plan_rx.mean(0))
+        z = self.tx[0, 2] + rise * share
+        curvature = 1 / plan_rx[:, None] + 1 / plan_tx[None]
+        if isinstance(self.body, Person):
+            angle = (np.arctan2(to_rx[..., 1], to_rx[..., 0])[:, None]
+                     - np.arctan2(-to_tx[..., 1], -to_tx[..., 0])[None])
+            angle -= 2 * np.pi * np.rint(angle / (2 * np.pi))
+            field = self.pattern(angle, curvature)
+            bottom, top = -np.inf, _rows(self.body.top, rows)
+        else:
+            field = self.thing(to_rx, to_tx)
+            bottom, top = xyz[:, 2] - self.body.height / 2, xyz[:, 2] + self.body.height / 2
+        r_rx, r_tx = np.hypot(plan_rx, self.rx[:1, 2:] - z), np.hypot(plan_tx, self.tx[:1, 2:] - z)
+        length = r_rx[:, None] + r_tx[None]
+        cosine = (plan_rx[:, None] + plan_tx[None]) / length
+        scale = cosine * np.sqrt(self.k / np.pi * cosine * curvature)
+        field = field * (edge((bottom - z) * scale) - edge((top - z) * scale))
+        field *= r_rx[:, None] * r_tx[None] / length * np.sqrt(4 * np.pi * curvature) * echoes.line_factor(self.k)
+        return np.column_stack([xyz[:, :2], z]), field[:, :, None].astype(np.complex64)
 
 
-def scatter(body, xyz, tx, rx, f):
-    """Field that a body scatters from every tx to every rx, (rx, tx, K, n) complex64 (Eq. 8 of the physics card).
-
-    body: Person, Plate or Scatterer; xyz: (n, 3) where it is, m; tx, rx: antennas (n_tx, 3), (n_rx, 3), m; f: (K,) Hz.
-    """
-    out = []
-    for antennas in (rx, tx):
-        distance = np.maximum(np.linalg.norm(antennas[:, None] - xyz, axis=-1), NEAREST)
-        cycles = distance[:, None] * (f / SPEED_OF_LIGHT)[:, None]  # float64: thousands of turns
-        cycles -= np.rint(cycles)
-        angle = (-2 * np.pi * cycles).astype(np.float32)
-        wave = np.empty(angle.shape, np.complex64)
-        np.cos(angle, out=wave.real)
-        np.sin(angle, out=wave.imag)
-        wave /= distance[:, None].astype(np.float32)
-        out.append(wave)
-    wavelength = (SPEED_OF_LIGHT / f)[:, None].astype(np.float32)
-    if isinstance(body, Plate):
-        area = _plate_amplitude(body, xyz, tx, rx, SPEED_OF_LIGHT / f.mean())[:, :, None]
-    else:
-        area = np.float32(np.sqrt(body.rcs))
-    out[0] *= wavelength / np.float32((4 * np.pi) ** 1.5)
-    return (out[0][:, None] * out[1][None]) * area
-
-
-def _plate_amplitude(plate, xyz, tx, rx, wavelength):
-    """Square root of a plate's bistatic radar cross-section (rx, tx, n), complex: physical optics.
-
-    Reduces to Eq. (8) for rx = tx. Close to the plate the far-field formula exceeds a mirror; it is then cut to
-    what an infinite mirror of the material would return.
-    """
-    normal = np.array([np.cos(plate.azimuth), np.sin(plate.azimuth), 0.0])
-    along = np.array([-normal[1], normal[0], 0.0])
-    to_tx, to_rx = (antennas[:, None] - xyz for antennas in (tx, rx))
-    d_tx, d_rx = (np.maximum(np.linalg.norm(v, axis=-1), NEAREST) for v in (to_tx, to_rx))
-    u_tx, u_rx = to_tx / d_tx[..., None], to_rx / d_rx[..., None]
-
-    def both(axis):
-        return (u_rx @ axis)[:, None] + (u_tx @ axis)[None]
-
-    area = plate.width * plate.height
-    size = np.sqrt(4 * np.pi) * area / wavelength * np.abs(both(normal)) / 2
-    size = size * np.sinc(plate.width / wavelength * both(along))
-    size = size * np.sinc(plate.height / wavelength * both(np.array([0.0, 0.0, 1.0])))
-    mirror = np.sqrt(4 * np.pi) / (1 / d_rx[:, None] + 1 / d_tx[None])
-    size = np.clip(size, -mirror, mirror)
-    same_side = (u_rx @ normal)[:, None] * (u_tx @ normal)[None] > 0
-    r0 = half_space(permittivity(plate.material, SPEED_OF_LIGHT / wavelength), 1.0, "TE")
-    return (size * same_side * r0).astype(np.complex64)
+def _carried_by(thing, people):
+    """The Person who carries an object and its offset (2,) in m from their axis, or None and zeros."""
+    for person in people:
+        offset = thing.xyz[:, :2] - person.xy
+        if np.ptp(offset, axis=0).max() < 1e-6 and np.linalg.norm(offset[0]) < BESIDE:
+            reach = thing.width / 2 if isinstance(thing, Plate) else thing.radius
+            if np.linalg.norm(offset[0]) < person.radius:
+                raise ValueError(f"{type(thing).__name__} must lie outside the person of radius {person.radius} m, got "
+                                 f"{np.linalg.norm(offset[0]):.3f} m from the axis (it reaches {reach} m to its sides)")
+            return person, offset[0]
+    return None, (0.0, 0.0)

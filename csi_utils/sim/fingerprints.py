@@ -104,9 +104,9 @@ def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=N
 
     sessions: names out of SESSIONS, or a dict name -> causes out of CAUSES; packets: packets a recording; empty:
     recordings of the empty room in each session; seed: of everything random (test points, sway, noise, drift);
-    snr_db: mean signal-to-noise ratio of the channel estimate, instead of what 15 dBm and -92 dBm give; outliers:
-    fraction of broken packets; revisit: how far (m, standard deviation) a person stands from the mark; visits: how
-    often each reference point is visited in a session, each time a recording of its own.
+    snr_db: signal-to-noise ratio of one entry in the empty room (hardware.snr_db), instead of what 15 dBm and -92 dBm
+    give; outliers: fraction of broken packets; revisit: how far (m, standard deviation) a person stands from the mark;
+    visits: how often each reference point is visited in a session, each time a recording of its own.
     Raises ValueError for unknown names and numbers that are not positive.
     """
     if name not in SITES:
@@ -185,8 +185,7 @@ def _session(site, causes, marks, point_xy, packets, snr_db, outliers, revisit, 
         card = hardware.Card(gain_db=tuple(day), phase=tuple(rng.uniform(-np.pi, np.pi, 3)),
                              outliers=outliers)
         if snr_db is not None:
-            received = 10 * np.log10((np.abs(still) ** 2).mean())
-            card = replace(card, noise_dbm=card.tx_power_dbm + received - snr_db)
+            card = replace(card, noise_dbm=card.noise_dbm + hardware.snr_db(still, card) - snr_db)
         report = hardware.record(h, card, channel.SUBCARRIERS[20e6], t, rng)
         csi.append(hardware.scaled(report, card.noise_dbm))
         broken.append(report.broken)

@@ -104,6 +104,17 @@ def record(channel, card, subcarriers, t, rng):
     return Report(h.astype(np.complex64), rssi, agc, broken)
 
 
+def snr_db(channel, card):
+    """Signal-to-noise ratio of one entry (subcarrier, rx, tx) of the channel estimate, in dB: mean power over entries
+    and packets, after the transmit power is shared by the chains, over the power of the noise in an entry.
+
+    channel: as for `record`. The unit of `scaled` is another: it undoes the sharing and counts rounding as noise.
+    """
+    power = (np.abs(channel) ** 2).mean()
+    shared = 20 * np.log10(_TX_FACTOR[np.shape(channel)[-1]])
+    return float(10 * np.log10(power) + card.tx_power_dbm - shared - card.noise_dbm)
+
+
 def scaled(report, noise_dbm=NOISE_FLOOR_DBM):
     """Report -> CSI in units of sqrt(SNR), complex64 (packet, subcarrier, rx, tx).
 

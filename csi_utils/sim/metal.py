@@ -1,13 +1,13 @@
 """The simulated set `sim-metal`: people with and without a plate of metal or water, standing in a lane or walking.
 
 Called through csi_utils.datasets.load("sim-metal", scene="lane") and scene="walk". Metal gets no bonus: every contrast
-comes from `channel` (physical optics for the plate, a scatterer and a diffracting strip for the person). Sizes, rooms
-and people are our choice, but where the papers' cards name a number; section 9 of notebook 08 says what was changed
-after a first look. First explained in notebooks/08_wi_metal, sections 4 and 7.
+comes from `echoes` (a strip of metal by moments, bottles and bodies by series, an object at a body in the field that
+the body leaves there). Clothes are left out: two millimetres of cloth are a fiftieth of a wavelength. Sizes, rooms and
+people are our choice, but where the papers' cards name a number; section 8 of notebook 08 says what was changed after a
+first look. First explained in notebooks/08_wi_metal, sections 3 and 5.
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 
@@ -18,11 +18,10 @@ HEIGHT = 1.1  # m, of the antennas
 SWAY = 0.01  # m, standard deviation of a person who stands still; an object on a stand does not sway
 REVISIT = 0.03  # m, how well somebody, or a stand, comes back to the same mark
 DRIFT = 0.1  # dB, gain of each receive chain from one recording to the next
-AHEAD = 0.2  # m, from the middle of the body to an object carried before it
-ASIDE = 0.4  # m, the same for an object held in the hand, clear of the body
+GAP = 0.01  # m, between the body and an object under the clothes
+ASIDE = 0.4  # m, from the middle of the body to an object held in the hand
 RATE = {"lane": 20.0, "walk": 100.0}  # packets a second
 FC = {"lane": 2.437e9, "walk": 5.32e9}  # Hz
-RCS = {"lane": (0.14, 1.05), "walk": (0.37, 1.88)}  # m^2, a man at 2.89 and 4.8 GHz (Schultz et al. 1958)
 CARRY = ("concealed", "exposed", "standing")
 STEP = 0.4  # m before the line between TX and RX, where a "standing" person stops
 FRAMES = 120  # the middle frames of a walk, 1.2 s
@@ -32,8 +31,8 @@ _HALF = channel.SPEED_OF_LIGHT / 2
 
 @dataclass(frozen=True)
 class Thing:
-    """A flat upright object. material: of `materials`; width (horizontal) and height in m; turn: angle of its
-    normal off the direction in which it shines best, in rad."""
+    """An upright object: flat when of metal, else round. material: of `materials`; width (horizontal) and height in
+    m; turn: angle of a flat one's normal off the direction in which the carrier looks, in rad."""
 
     material: str
     width: float
@@ -48,13 +47,10 @@ LANE_OBJECTS = {"nothing": None, "metal": Thing("metal", 0.30, 0.20)}
 WALK_OBJECTS = {"nothing": None, "metal": Thing("metal", 0.035, 0.225), "water": Thing("water", 0.07, 0.20)}
 
 
-def people(n, scene, rng, scale=1.0):
-    """n people (list of dicts for channel.Person): width, height in m and radar cross-section in m^2.
-
-    scene: "lane" or "walk", which sets the carrier; scale: factor on width and height (a child or a giant)."""
-    low, high = np.log(RCS[scene])
-    return [{"width": scale * width, "height": scale * height, "rcs": float(np.exp(rcs))} for width, height, rcs in zip(
-        rng.uniform(0.38, 0.52, n), rng.uniform(1.55, 1.90, n), rng.uniform(low, high, n), strict=True)]
+def people(n, rng, scale=1.0):
+    """n people (list of dicts for channel.Person): radius and height in m; scale: factor on both (a child, a giant)."""
+    sizes = zip(rng.uniform(0.16, 0.24, n), rng.uniform(1.55, 1.90, n), strict=True)
+    return [{"radius": scale * radius, "height": scale * height} for radius, height in sizes]
 
 
 def build(name, scene="lane", **options):
@@ -80,51 +76,32 @@ def build(name, scene="lane", **options):
         "hardware": f"simulated Intel 5300 at {FC[scene] / 1e9} GHz, 20 MHz, {arrays['csi'].shape[3]} TX x 3 RX x 30; "
                     "csi in units of sqrt(SNR) by csi_utils.sim.hardware.scaled",
         "licence": "MIT (made by csi_utils)", "redistribution": "yes", "citation": "this collection",
-        "caveats": ["simulated: metal, water and bodies are surfaces and points of csi_utils.sim.channel, not people",
-                    "a plate and the body behind it add up: the plate hides no piece of the body", told],
+        "caveats": ["simulated: bodies are round and smooth, metal is a strip, a bottle a rod, and none wears clothes",
+                    "an object acts on the straight way only, not on what comes off the walls", told],
     }
     return {"arrays": arrays, "axes": axes, "groups": ("recording", "person"), "card": card,
             "honest_split": "keep a recording (a walk) on one side, better a person; packets of one are near copies"}
 
 
-def lane_channel(f, bodies=(), order=ORDER):
-    """Channel of the lane with Persons and Plates before it, complex64 (packet, subcarrier, rx, 1).
-
-    The bodies stand metres beside the direct path. There the thin-screen theory of channel, which holds near a path,
-    still makes them "cut" it by some -30 dB, in any direction, as much as they scatter; so the direct path is put back
-    whole. Paths over the walls, which do run through the bodies, stay cut. f: (K,) Hz; order: as for channel.simulate.
-    """
-    h = channel.simulate(HALL, LANE, f, bodies, order)
-    if not bodies:
-        return h
-    antennas = LANE.antennas()
-    echo = sum(channel.scatter(body, body.xyz, *antennas, f).transpose(3, 2, 0, 1) for body in bodies)
-    return h + (_direct(tuple(f)) + echo - channel.simulate(HALL, LANE, f, bodies, 0))
-
-
-@cache
-def _direct(f):
-    return channel.simulate(HALL, LANE, np.array(f), order=0)
-
-
 def lane(objects=None, distances=(1.0, 1.5, 2.0, 2.5, 3.0), recordings=8, packets=20, person=True, n_people=8,
-         revisit=REVISIT, drift_db=DRIFT, size=1.0, card=None, seed=0):
+         revisit=REVISIT, gap=GAP, drift_db=DRIFT, size=1.0, card=None, seed=0):
     """A person, or a stand, 1 to 3 m before TX and RX that stand side by side: arrays, axes, a caveat.
 
     objects: name -> Thing or None; every object is shown at every distance (m), by the same people. recordings: of
     each object at each distance; packets: in a recording; person: False puts the object on a stand (None: the empty
-    lane); n_people: how many take turns; revisit: m, standard deviation; drift_db: of each chain and recording; size:
-    factor on the people's width and height; card: a hardware.Card; seed: of everything random. Raises ValueError.
+    lane); n_people: how many take turns; revisit: m, standard deviation; gap: m, between body and object; drift_db: of
+    each chain and recording; size: factor on the people's width and height; card: a hardware.Card; seed: of everything
+    random. Raises ValueError.
     """
     objects = dict(LANE_OBJECTS if objects is None else objects)
     _check(objects, recordings=recordings, packets=packets, n_people=n_people)
     distances = np.atleast_1d(np.asarray(distances, float))
     if not (distances.size and (distances > 0.5).all() and (distances < 6.5).all()):
         raise ValueError(f"distances must lie between 0.5 and 6.5 m, got {distances.tolist()}")
-    if not (revisit >= 0 and drift_db >= 0):
-        raise ValueError(f"revisit and drift_db must be >= 0, got {revisit!r} and {drift_db!r}")
+    if not (revisit >= 0 and drift_db >= 0 and gap >= 0):
+        raise ValueError(f"revisit, drift_db and gap must be >= 0, got {revisit!r}, {drift_db!r} and {gap!r}")
     rng = np.random.default_rng([seed, 80])
-    crowd = people(n_people, "lane", rng, size) if person else [None]
+    crowd = people(n_people, rng, size) if person else [None]
     # one row a recording: which object, at which distance, by whom
     cells = np.array([(o, d) for o in range(len(objects)) for d in range(len(distances)) for _ in range(recordings)])
     who = np.tile(np.arange(recordings) % len(crowd), len(objects) * len(distances))
@@ -137,7 +114,8 @@ def lane(objects=None, distances=(1.0, 1.5, 2.0, 2.5, 3.0), recordings=8, packet
         for p, body in enumerate(crowd):
             here = (cells[row, 0] == o) & (who[row] == p)
             if here.any():
-                h[here] = lane_channel(f, _bodies(xy[here], body, thing, (0.0, -AHEAD), -np.pi / 2))
+                bodies = _bodies(xy[here], body, thing, (0.0, -1.0), -np.pi / 2, gap)
+                h[here] = channel.simulate(HALL, LANE, f, bodies, ORDER)
     csi, gain = _receive(h, row, RATE["lane"], drift_db, card, rng)
     arrays = {"csi": csi, "gain": gain, "object": cells[row, 0], "distance": distances[cells[row, 1]], "xy": xy,
               "recording": row, "person": who[row] if person else np.full(len(row), -1),
@@ -146,21 +124,21 @@ def lane(objects=None, distances=(1.0, 1.5, 2.0, 2.5, 3.0), recordings=8, packet
     return arrays, {"xy": ("packet", "xy")}, told
 
 
-def walk(carry="concealed", objects=None, walks=60, frames=FRAMES, stride=1, n_people=12, drift_db=DRIFT, size=1.0,
-         card=None, seed=0):
+def walk(carry="concealed", objects=None, walks=60, frames=FRAMES, stride=1, n_people=12, gap=GAP, drift_db=DRIFT,
+         size=1.0, card=None, seed=0):
     """Walks through the link, TX and RX on opposite sides: arrays, axes, a caveat.
 
-    carry: "concealed" (before the belly, and hidden by the body once that has passed the line), "exposed" (in a hand,
-    0.4 m to the receiver's side), "standing" (as concealed, stopped 0.4 m before the line); objects: name -> Thing or
-    None; walks: of each object; frames: packets of a walk at 100 Hz, the middle ones; stride: record only every so many
-    of them; n_people: who take turns; drift_db, size, card, seed: as for `lane`. Raises ValueError.
+    carry: "concealed" (before the belly, gap off the body), "exposed" (in a hand, ASIDE towards the receiver),
+    "standing" (as concealed, stopped STEP before the line); objects: name -> Thing or None; walks: of each object;
+    frames: packets of a walk at 100 Hz, the middle ones; stride: record only every so many of them; n_people: who take
+    turns; gap, drift_db, size, card, seed: as for `lane`. Raises ValueError.
     """
     objects = dict(WALK_OBJECTS if objects is None else objects)
     _check(objects, walks=walks, frames=frames, stride=stride, n_people=n_people)
     if carry not in CARRY:
         raise ValueError(f"carry must be one of {', '.join(CARRY)}; got {carry!r}")
     rng = np.random.default_rng([seed, 81])
-    crowd, f, n = people(n_people, "walk", rng, size), channel.frequencies(FC["walk"]), len(objects) * walks
+    crowd, f, n = people(n_people, rng, size), channel.frequencies(FC["walk"]), len(objects) * walks
     label, who = np.repeat(np.arange(len(objects)), walks), np.tile(np.arange(walks) % n_people, len(objects))
     time = (np.arange(0, frames, stride) - (frames - 1) / 2) / RATE["walk"]
     frames = len(time)
@@ -171,24 +149,21 @@ def walk(carry="concealed", objects=None, walks=60, frames=FRAMES, stride=1, n_p
     swing = 0.02 * np.sin(2 * np.pi * speed[:, None] / 0.7 * time + rng.uniform(0, 2 * np.pi, (n, 1)))
     xy = start[:, None] + np.stack([swing, speed[:, None] * time], -1)
     xy += SWAY * (carry == "standing") * rng.standard_normal(xy.shape)
-    offset = (ASIDE, 0.0) if carry == "exposed" else (0.0, AHEAD)
+    side = (1.0, 0.0) if carry == "exposed" else (0.0, 1.0)
     h = np.empty((n, frames, len(f), 3, 3), np.complex64)
     for o, thing in enumerate(objects.values()):
         for p, body in enumerate(crowd):
             here = np.flatnonzero((label == o) & (who == p))
             if len(here):
                 held = thing and replace(thing, turn=thing.turn + turn[o, p])
-                at = xy[here].reshape(-1, 2)
-                seen = channel.simulate(HALL, DOOR, f, _bodies(at, body, held, offset, np.pi / 2), ORDER)
-                if thing and carry != "exposed":  # past the line, the body it is strapped to hides it
-                    hidden = at[:, 1] + AHEAD >= DOOR.tx[1]
-                    seen[hidden] = channel.simulate(HALL, DOOR, f, _bodies(at, body, None, offset, 0.0), ORDER)[hidden]
+                bodies = _bodies(xy[here].reshape(-1, 2), body, held, side, np.pi / 2, gap, carry == "exposed")
+                seen = channel.simulate(HALL, DOOR, f, bodies, ORDER)
                 h[here] = seen.reshape(len(here), *h.shape[1:])
     row = np.repeat(np.arange(n), frames)
     csi, gain = _receive(h.reshape(-1, *h.shape[2:]), row, RATE["walk"] / stride, drift_db, card, rng)
     arrays = {"csi": csi, "gain": gain, "object": label[row], "frame": np.tile(np.arange(frames) * stride, n),
               "xy": xy.reshape(-1, 2), "recording": row, "person": who[row], "object_names": np.array(list(objects))}
-    return arrays, {"xy": ("packet", "xy")}, f"{carry}; the limbs do not move, the trunk is one point and one strip"
+    return arrays, {"xy": ("packet", "xy")}, f"{carry}; the limbs do not move, the body is one round trunk"
 
 
 def by_recording(values, data):
@@ -221,12 +196,20 @@ def _check(objects, **counts):
             raise ValueError(f"{key} must be an integer >= 1, got {value!r}")
 
 
-def _bodies(xy, body, thing, offset, normal):
-    """The bodies of a group of packets: a person, an object beside them at the height of the antennas, or nobody."""
+def _bodies(xy, body, thing, side, normal, gap, in_hand=False):
+    """The bodies of a group of packets: a person, an object at the height of the antennas at their side, or nobody.
+
+    side: unit vector from the person to the object, which is gap (m) off the body, or ASIDE from its middle in a hand.
+    """
     found = [channel.Person(xy, **body)] if body else []
     if thing is not None:
-        centre = np.column_stack([xy + np.asarray(offset) * (body is not None), np.full(len(xy), HEIGHT)])
-        found.append(channel.Plate(centre, thing.width, thing.height, normal + thing.turn, thing.material))
+        depth = 0.0 if thing.material == "metal" else thing.width / 2
+        reach = 0.0 if not body else ASIDE if in_hand else body["radius"] + gap + depth
+        centre = np.column_stack([xy + reach * np.asarray(side), np.full(len(xy), HEIGHT)])
+        if thing.material == "metal":
+            found.append(channel.Plate(centre, thing.width, thing.height, normal + thing.turn))
+        else:
+            found.append(channel.Cylinder(centre, thing.width / 2, thing.height, thing.material))
     return found
 
 

