@@ -289,7 +289,7 @@ def test_a_reflected_path_is_shadowed_on_both_of_its_legs():
 
 def test_far_from_a_reflected_path_a_person_adds_their_echo_once():
     room = ch.Room(size=BLACK.size, walls={**BLACK.walls, "y0": ch.Wall("metal", np.inf)})
-    link, person = ch.Link((8, 3, 10), (12, 3, 10)), ch.Person((10.0, 7.0), height=np.inf)
+    link, person = ch.Link((8, 3, 10), (12, 3, 10)), ch.Person((10.0, 2.0), height=np.inf)
     change = ch.simulate(room, link, HIGH, [person], 1) - ch.simulate(room, link, HIGH, order=1)
     alone = ch.simulate(BLACK, link, HIGH, [person], 0) - ch.simulate(BLACK, link, HIGH, order=0)
     np.testing.assert_allclose(change, alone, rtol=1e-3)
