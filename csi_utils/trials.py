@@ -71,30 +71,23 @@ class Scores:
     def mean(self, method, case=None):
         """The method's mean score as an Estimate. Where a score is an array, its mean is one repeat's number; where
         there are several cases and none is named, the mean over them is."""
-        return Estimate(np.mean([self._numbers(method, case) for case in self._named(case)], 0))
+        scores = [self[method, one] for one in (self.cases if case is None else [case])]
+        return Estimate(np.mean([values.reshape(len(values), -1).mean(1) for values in scores], 0))
 
     def gain(self, method, over, case=None):
         """What `method` gains over another on the same repeats, as an Estimate; above 0 when it is the better one."""
-        gains = [self._numbers(method, case) - self._numbers(over, case) for case in self._named(case)]
-        difference = np.mean(gains, 0)
+        difference = self.mean(method, case).values - self.mean(over, case).values
         return Estimate(difference if self.better == "higher" else -difference)
-
-    def _named(self, case):
-        return self.cases if case is None else [case]
-
-    def _numbers(self, method, case):
-        values = self[method, case]
-        return values.reshape(len(values), -1).mean(1)
 
     def table(self, form="{:.2f} ± {:.2f}"):
         """Mean and interval of every method (rows) and case (columns), as text. form: what to make of the two."""
         import pandas as pd
 
-        cells = {}
-        for case in self.cases:
-            found = {method: self.mean(method, case) for method in self.methods}
-            cells[case] = {name: form.format(e.mean, e.half_width or 0.0) for name, e in found.items()}
-        return pd.DataFrame(cells)
+        def text(method, case):
+            found = self.mean(method, case)
+            return form.format(found.mean, found.half_width or 0.0)
+
+        return pd.DataFrame({case: {method: text(method, case) for method in self.methods} for case in self.cases})
 
 
 def run(methods, draw, repeats, seed=0, better="higher", jobs=None, label="repeats"):
@@ -110,17 +103,20 @@ def run(methods, draw, repeats, seed=0, better="higher", jobs=None, label="repea
         raise ValueError(f"better: got {better!r}, expected 'higher' or 'lower'")
     if not methods or repeats < 1:
         raise ValueError(f"methods, repeats: expected one or more, got {list(methods)} and {repeats}")
-    found = training.repeat(_Repeat(methods, draw), _numbers(seed, repeats), jobs=jobs, label=label)
+
+    def one(number):
+        data = draw(number)
+        answers = [method(data, number) for method in methods.values()]
+        return [score if isinstance(score, dict) else {"score": score} for score in answers]
+
+    found = training.repeat(one, _numbers(seed, repeats), jobs=jobs, label=label)
     cases = list(found[0][0])
     for row in found:
         for name, scores in zip(methods, row, strict=True):
             if list(scores) != cases:
                 raise ValueError(f"methods: {name} answers for {list(scores)}, expected {cases}")
-    values = {}
-    for case in cases:
-        by_repeat = np.array([[scores[case] for scores in row] for row in found], float)
-        values[case] = np.moveaxis(by_repeat, 0, 1)
-    return Scores(methods, values, better)
+    by_case = {case: np.array([[scores[case] for scores in row] for row in found], float) for case in cases}
+    return Scores(methods, {case: values.swapaxes(0, 1) for case, values in by_case.items()}, better)
 
 
 def draws(draw, repeats, seed=0, jobs=None, label="data"):
@@ -134,16 +130,3 @@ def draws(draw, repeats, seed=0, jobs=None, label="data"):
 
 def _numbers(seed, repeats):
     return [1000 * (seed + 1) + repeat for repeat in range(repeats)]
-
-
-@dataclass
-class _Repeat:
-    """One repeat of `run`, with all that a worker process needs."""
-
-    methods: dict
-    draw: object
-
-    def __call__(self, number):
-        data = self.draw(number)
-        answers = [method(data, number) for method in self.methods.values()]
-        return [score if isinstance(score, dict) else {"score": score} for score in answers]
