@@ -39,7 +39,7 @@ __all__ = ["FACES", "SUBCARRIERS", "SUBCARRIER_SPACING", "Cylinder", "Link", "Pa
 CHUNK = 256  # packets at a time: the work arrays of one chunk stay in the cache
 NEAREST = 0.3  # m; a body's axis is not closer to an antenna than this
 BESIDE = 0.6  # m; an object nearer to a person than this, and moving with them, is carried
-SHADOW = (1.5, 3.0)  # wavelengths of detour: up to the first a body shadows a reflected way, from the second on not
+SHADOW = (1.5, 3.0)  # wavelengths of detour: up to the first a body shadows a way, from the second on it only echoes
 
 
 def edge(v):
@@ -232,15 +232,24 @@ def simulate(room, link, f, bodies=(), order=2):
     gain = np.array(gain).reshape(len(gain), len(f), -1).transpose(2, 0, 1).astype(np.complex64)
     shadows = _Shadows(legs, len(gain[0]), size[2], f.mean())
     people = [body for body in bodies if isinstance(body, Person)]
-    echo = [_Echo(body, people, tx, rx, f) for body in bodies]
+    echo_of = [_Echo(body, people, tx, rx, f) for body in bodies]
+    straight = empty.gain[0].transpose(1, 2, 0)[..., None]  # (rx, tx, K, 1)
 
     out = np.empty((packets, len(f), *pair[:2]), np.complex64)
     for i in range(0, packets, CHUNK):
         rows = slice(i, min(i + CHUNK, packets))
         cut = shadows(people, rows)
         h = (cut @ gain).reshape(*pair[:2], -1, len(f)).transpose(2, 3, 0, 1)
-        for body in echo:
-            h = h + body(rows).transpose(3, 2, 0, 1)
+        shadow = 1  # of several people one after the other on the straight way: their factors multiply
+        for echo in echo_of:
+            field = echo(rows)
+            if len(people) > 1 and isinstance(echo.body, Person):
+                near = echo.near(rows)
+                shadow = shadow * (1 + near * field / straight)
+                field = (1 - near) * field
+            h = h + field.transpose(3, 2, 0, 1)
+        if len(people) > 1:
+            h = h + (straight * (shadow - 1)).transpose(3, 2, 0, 1)
         out[rows] = h
     return out
 
@@ -248,6 +257,11 @@ def simulate(room, link, f, bodies=(), order=2):
 def _rows(array, rows):
     """The rows of a chunk; a single row serves every packet."""
     return array if len(array) == 1 else array[rows]
+
+
+def _fade(detour):
+    """1 near a way, 0 far from it, float32; detour over the body in wavelengths."""
+    return np.clip((SHADOW[1] - detour) / (SHADOW[1] - SHADOW[0]), 0, 1).astype(np.float32)
 
 
 class _Shadows:
@@ -301,8 +315,7 @@ class _Shadows:
         cosine = plan / distance
         scale = cosine * np.sqrt(2 / self.wavelength * cosine * curvature)
         field *= 1 - _edge_fast((_rows(person.top, rows)[packet if len(person.top) > 1 else 0] - np.abs(ray)) * scale)
-        fade = (SHADOW[1] - detour / self.wavelength) / np.float32(SHADOW[1] - SHADOW[0])
-        field *= np.sqrt(curvature) * distance / (distance + detour) * np.clip(fade, 0, 1)
+        field *= np.sqrt(curvature) * distance / (distance + detour) * _fade(detour / self.wavelength)
         field *= np.complex64(echoes.line_factor(body.k)) * np.exp(-1j * np.float32(body.k) * detour)
         left = np.ones(len(self.plan) * len(xy), np.complex64)
         left[near] += field
@@ -349,6 +362,14 @@ class _Echo:
             wave.append(turned)
         wave[0] *= (SPEED_OF_LIGHT / self.f / (4 * np.pi) ** 1.5)[:, None].astype(np.float32)
         return (wave[0][:, None] * wave[1][None]) * area
+
+    def near(self, rows):
+        """How much of a person's echo is a shadow on the straight way, (rx, tx, 1, n): 1 on it, 0 far off."""
+        xy = _rows(self.body.xy, rows)
+        to_rx, to_tx = (np.linalg.norm(antennas[:, None, :2] - xy, axis=-1) for antennas in (self.rx, self.tx))
+        rise = self.rx[0, 2] - self.tx[0, 2]
+        direct = np.linalg.norm(self.rx[:, None] - self.tx, axis=-1)[..., None]
+        return _fade((np.hypot(to_rx[:, None] + to_tx, rise) - direct) * self.k / (2 * np.pi))[:, :, None]
 
     def _upright(self, xyz, rows):
         """Where the echo leaves the body, (n, 3), and the root of its radar cross-section, complex (rx, tx, 1, n)."""

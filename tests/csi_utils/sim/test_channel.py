@@ -266,6 +266,51 @@ def test_the_shadow_is_deeper_than_that_of_a_strip():
     assert db(at) < db(behind(0.4, 6.2, f=2.437e9)) - 2
 
 
+def by_two_bodies(first, second, f):
+    """The same behind two round bodies: each is lit by the source and by what the other sends (addition theorem of
+    the Hankel functions; Martin, Multiple Scattering, section 4.5), 6 m link."""
+    from scipy.special import hankel2
+
+    from csi_utils.sim import echoes
+
+    start, end = np.array([7.0, 10]), np.array([13.0, 10])
+    k = 2 * np.pi * f / mat.SPEED_OF_LIGHT
+    one_sided = echoes.series("muscle", 0.2, f)
+    n = np.arange(1 - len(one_sided), len(one_sided))
+    a = one_sided[np.abs(n)]
+
+    def seen(antenna, place):  # outgoing harmonics of a body at an antenna
+        away = antenna - place
+        return hankel2(n, k * np.linalg.norm(away)) * np.exp(1j * n * np.arctan2(away[1], away[0]))
+
+    def translated(source, place):  # outgoing harmonics at source as standing ones at place
+        shift = place - source
+        order = n[:, None] - n
+        return hankel2(-order, k * np.linalg.norm(shift)) * np.exp(-1j * order * np.arctan2(shift[1], shift[0]))
+
+    places = [np.array(first, float), np.array(second, float)]
+    lit = np.concatenate([seen(start, place)[::-1] * (-1.0) ** n for place in places])
+    system = np.eye(2 * len(n), dtype=complex)
+    system[: len(n), len(n) :] = -a[:, None] * translated(places[1], places[0])
+    system[len(n) :, : len(n)] = -a[:, None] * translated(places[0], places[1])
+    found = np.linalg.solve(system, np.tile(a, 2) * lit)
+    return 1 + np.concatenate([seen(end, place) for place in places]) @ found / hankel2(0, k * 6.0)
+
+
+@pytest.mark.parametrize("f", [2.437e9, 5.32e9])
+def test_two_people_one_behind_the_other_against_two_cylinders(f):
+    link = link_across(6.0)
+    free = ch.simulate(BLACK, link, f, order=0)
+    for places, tolerance in ((((9, 10), (11, 10)), 0.12), (((9, 10), (11, 10.3)), 0.12), (((9, 11), (11, 9.2)), 0.12),
+                              (((8.5, 12), (11, 11.5)), 0.12)):
+        people = [ch.Person(place, height=np.inf) for place in places]
+        found = (ch.simulate(BLACK, link, f, people, 0) / free)[0, 0, 0, 0]
+        assert abs(found - by_two_bodies(*places, f)) < tolerance
+        alone = [(ch.simulate(BLACK, link, f, [person], 0) / free)[0, 0, 0, 0] for person in people]
+        if places == ((9, 10), (11, 10)):  # their sum would be off by as much as the direct path
+            assert abs(sum(alone) - 1 - by_two_bodies(*places, f)) > 0.9
+
+
 def test_a_reflected_path_is_shadowed_on_both_of_its_legs():
     # Against the unfolded problem solved by hand: order 1, metal wall y0 only, person near the reflected ray.
     room = ch.Room(size=BLACK.size, walls={**BLACK.walls, "y0": ch.Wall("metal", np.inf)})
