@@ -19,7 +19,7 @@ SWAY = 0.01  # m, standard deviation of a person who stands still; an object on 
 REVISIT = 0.03  # m, how well somebody, or a stand, comes back to the same mark
 DRIFT = 0.1  # dB, gain of each receive chain from one recording to the next
 GAP = 0.01  # m, between the body and an object under the clothes
-ASIDE = 0.4  # m, from the middle of the body to an object held in the hand
+HAND = (0.4, 0.0)  # m, from the middle of the body to an object in the hand: towards the receiver, ahead
 RATE = {"lane": 20.0, "walk": 100.0}  # packets a second
 FC = {"lane": 2.437e9, "walk": 5.32e9}  # Hz
 CARRY = ("concealed", "exposed", "standing")
@@ -124,14 +124,14 @@ def lane(objects=None, distances=(1.0, 1.5, 2.0, 2.5, 3.0), recordings=8, packet
     return arrays, {"xy": ("packet", "xy")}, told
 
 
-def walk(carry="concealed", objects=None, walks=60, frames=FRAMES, stride=1, n_people=12, gap=GAP, drift_db=DRIFT,
-         size=1.0, card=None, seed=0):
+def walk(carry="concealed", objects=None, walks=60, frames=FRAMES, stride=1, n_people=12, gap=GAP, hand=HAND,
+         drift_db=DRIFT, size=1.0, card=None, seed=0):
     """Walks through the link, TX and RX on opposite sides: arrays, axes, a caveat.
 
-    carry: "concealed" (before the belly, gap off the body), "exposed" (in a hand, ASIDE towards the receiver),
-    "standing" (as concealed, stopped STEP before the line); objects: name -> Thing or None; walks: of each object;
-    frames: packets of a walk at 100 Hz, the middle ones; stride: record only every so many of them; n_people: who take
-    turns; gap, drift_db, size, card, seed: as for `lane`. Raises ValueError.
+    carry: "concealed" (before the belly, gap off the body), "exposed" (in a hand, at `hand` from the middle of the
+    body: towards the receiver, ahead, in m), "standing" (as concealed, stopped STEP before the line); objects: name ->
+    Thing or None; walks: of each object; frames: packets of a walk at 100 Hz, the middle ones; stride: record only
+    every so many of them; n_people: who take turns; gap, drift_db, size, card, seed: as for `lane`. Raises ValueError.
     """
     objects = dict(WALK_OBJECTS if objects is None else objects)
     _check(objects, walks=walks, frames=frames, stride=stride, n_people=n_people)
@@ -149,14 +149,17 @@ def walk(carry="concealed", objects=None, walks=60, frames=FRAMES, stride=1, n_p
     swing = 0.02 * np.sin(2 * np.pi * speed[:, None] / 0.7 * time + rng.uniform(0, 2 * np.pi, (n, 1)))
     xy = start[:, None] + np.stack([swing, speed[:, None] * time], -1)
     xy += SWAY * (carry == "standing") * rng.standard_normal(xy.shape)
-    side = (1.0, 0.0) if carry == "exposed" else (0.0, 1.0)
+    if not (np.shape(hand) == (2,) and 0.3 <= np.linalg.norm(hand) < channel.BESIDE):
+        raise ValueError(f"hand must be two numbers (m), between 0.3 and {channel.BESIDE} m from the body's axis, "
+                         f"got {hand!r}")
     h = np.empty((n, frames, len(f), 3, 3), np.complex64)
     for o, thing in enumerate(objects.values()):
         for p, body in enumerate(crowd):
             here = np.flatnonzero((label == o) & (who == p))
             if len(here):
                 held = thing and replace(thing, turn=thing.turn + turn[o, p])
-                bodies = _bodies(xy[here].reshape(-1, 2), body, held, side, np.pi / 2, gap, carry == "exposed")
+                bodies = _bodies(xy[here].reshape(-1, 2), body, held, (0.0, 1.0), np.pi / 2, gap,
+                                 hand if carry == "exposed" else None)
                 seen = channel.simulate(HALL, DOOR, f, bodies, ORDER)
                 h[here] = seen.reshape(len(here), *h.shape[1:])
     row = np.repeat(np.arange(n), frames)
@@ -196,16 +199,17 @@ def _check(objects, **counts):
             raise ValueError(f"{key} must be an integer >= 1, got {value!r}")
 
 
-def _bodies(xy, body, thing, side, normal, gap, in_hand=False):
+def _bodies(xy, body, thing, side, normal, gap, hand=None):
     """The bodies of a group of packets: a person, an object at the height of the antennas at their side, or nobody.
 
-    side: unit vector from the person to the object, which is gap (m) off the body, or ASIDE from its middle in a hand.
+    side: unit vector from the person to the object, which is gap (m) off the body, or at hand (2,) from its middle.
     """
     found = [channel.Person(xy, **body)] if body else []
     if thing is not None:
         depth = 0.0 if thing.material == "metal" else thing.width / 2
-        reach = 0.0 if not body else ASIDE if in_hand else body["radius"] + gap + depth
-        centre = np.column_stack([xy + reach * np.asarray(side), np.full(len(xy), HEIGHT)])
+        reach = body["radius"] + gap + depth if body else 0.0
+        offset = reach * np.asarray(side) if hand is None else np.asarray(hand)
+        centre = np.column_stack([xy + offset, np.full(len(xy), HEIGHT)])
         if thing.material == "metal":
             found.append(channel.Plate(centre, thing.width, thing.height, normal + thing.turn))
         else:

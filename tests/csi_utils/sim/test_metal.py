@@ -98,6 +98,15 @@ def test_twins_walk_the_same_path_and_differ_by_the_object():
     assert 0.01 < np.sqrt((ratio**2).mean()) < 2.0  # dB: a knife is a ripple
 
 
+def test_a_bottle_held_ahead_is_seen_and_one_beside_the_body_stands_in_its_shadow():
+    def ripple(hand):
+        plain, armed = (steps(carry="exposed", objects={"it": thing}, hand=hand, frames=60, stride=5, card=QUIET)
+                        for thing in (None, metal.WALK_OBJECTS["water"]))
+        return np.sqrt(((20 * np.log10(np.abs(armed["csi"]) / np.abs(plain["csi"]))) ** 2).mean())
+
+    assert ripple((0.0, 0.4)) > 3 * ripple((0.4, 0.0))
+
+
 def test_people_walk_on_and_those_who_stand_stay():
     moving, standing = (steps(carry=carry, frames=120, stride=10) for carry in ("concealed", "standing"))
     for a, low, high in ((moving, 0.9, 1.7), (standing, 0.0, 0.15)):
@@ -130,6 +139,7 @@ def test_by_recording_is_the_median_over_packets():
     ({"objects": {"knife": "metal"}}, ["objects", "Thing", "knife"]),
     ({"scene": "walk", "carry": "hidden"}, ["carry", "concealed", "hidden"]),
     ({"scene": "walk", "walks": 1.5}, ["walks", "integer", "1.5"]),
+    ({"scene": "walk", "hand": (0.1, 0.0)}, ["hand", "0.3", "0.1"]),
 ])
 def test_bad_input_is_named(options, words):
     with pytest.raises(ValueError) as error:
