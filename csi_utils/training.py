@@ -22,14 +22,13 @@ import torch
 
 @dataclass
 class History:
-    """What a fit did. loss, validation: one number an epoch (validation is empty without `validate`); epoch: the one
-    whose weights the model holds, from 1; seconds; trained: number of parameters that were free."""
+    """What a fit did."""
 
-    loss: list = field(default_factory=list)
-    validation: list = field(default_factory=list)
-    epoch: int = 0
+    trained: int  # number of free parameters
+    loss: list = field(default_factory=list)  # one number an epoch
+    validation: list = field(default_factory=list)  # the same, empty without `validate`
+    epoch: int = 0  # whose weights the model holds, from 1
     seconds: float = 0.0
-    trained: int = 0
 
 
 def device():
@@ -61,8 +60,8 @@ def fit(model, loss, data, *, epochs, batch=64, lr=1e-3, weight_decay=0.0, seed=
     loss(model, *batch) gives a scalar tensor; data: tensors with one row a sample, (n, ...), on the model's device.
     Rows are shuffled by `seed` in each epoch and cut into round(n / batch) batches of nearly equal size, so that no
     batch is a stray single row. Dropout draws from the same seed. validate(model), a number where lower is better, is
-    asked after each epoch in eval mode; with `patience` the fit stops after that many epochs without a better
-    one. With validate the model ends with the weights of its best epoch, else with those of the last.
+    asked after each epoch in eval mode: the model then ends with the weights of its best epoch, and with `patience`
+    the fit stops after that many epochs without a better one.
     Raises ValueError for rows that do not match or nothing to train, FloatingPointError when the loss is not finite.
     """
     sizes = [len(part) for part in data]
@@ -77,9 +76,8 @@ def fit(model, loss, data, *, epochs, batch=64, lr=1e-3, weight_decay=0.0, seed=
         raise ValueError("model: every parameter is frozen, there is nothing to train")
     optimizer = torch.optim.Adam(free, lr=lr, weight_decay=weight_decay, fused=True)
     order = torch.Generator().manual_seed(seed)
-    history, best = History(trained=sum(p.numel() for p in free)), None
-    cuts = max(1, round(sizes[0] / batch))
-    start = time.perf_counter()
+    history, best = History(sum(p.numel() for p in free)), None
+    cuts, start = max(1, round(sizes[0] / batch)), time.perf_counter()
     with one_thread(), torch.random.fork_rng():
         torch.manual_seed(seed)
         for epoch in range(1, epochs + 1):
@@ -108,8 +106,8 @@ def fit(model, loss, data, *, epochs, batch=64, lr=1e-3, weight_decay=0.0, seed=
             elif patience is not None and epoch - best[1] >= patience:
                 break
         if best is not None:
-            history.epoch = best[1]
-            model.load_state_dict(best[2])
+            _, history.epoch, weights = best
+            model.load_state_dict(weights)
     model.eval()
     history.seconds = time.perf_counter() - start
     return history
@@ -128,12 +126,9 @@ def batches(sizes, batch, steps, seed):
         raise ValueError(f"batch and steps must be >= 1, got {batch} and {steps}")
 
     def rows(size, stream):
-        order, used = torch.randperm(size, generator=stream), 0
         while True:
-            if used + min(batch, size) > size:
-                order, used = torch.randperm(size, generator=stream), 0
-            yield order[used:used + batch]
-            used += batch
+            order, each = torch.randperm(size, generator=stream), min(batch, size)
+            yield from order[:size // each * each].split(each)
 
     sides = [rows(size, torch.Generator().manual_seed(seed + 7919 * k)) for k, size in enumerate(sizes)]
     for _ in range(steps):
@@ -173,16 +168,11 @@ def with_target_statistics(model, x, batch=256):
 
 
 def workers():
-    """How many processes a notebook may start: CSI_WORKERS, else the cores of this process; 1 with a GPU.
+    """How many processes a notebook may start: 1 with a GPU, else CSI_WORKERS (the runner sets it when several
+    notebooks share the cores), else the cores that this process may use."""
+    from joblib import cpu_count
 
-    The runner sets CSI_WORKERS when several notebooks share the cores. The number of threads (OMP_NUM_THREADS) is
-    another matter: a process computes on one.
-    """
-    if torch.cuda.is_available():
-        return 1
-    if given := os.environ.get("CSI_WORKERS"):
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if torch.cuda.is_available() else int(os.environ.get("CSI_WORKERS") or cpu_count())
 
 
 def repeat(run, seeds, jobs=None, label="repeats"):
@@ -223,20 +213,10 @@ def _help_cloudpickle():
     """
     for module in list(sys.modules.values()):
         if isinstance(module, types.ModuleType) and type(module) is not types.ModuleType:
-            copyreg.pickle(type(module), _by_name)
+            copyreg.pickle(type(module), lambda module: (importlib.import_module, (module.__name__,)))
     copyreg.pickle(functools._lru_cache_wrapper, _without_its_cache)
 
 
-def _by_name(module):
-    name = next(name for name, known in sys.modules.items() if known is module)
-    return importlib.import_module, (name,)
-
-
 def _without_its_cache(cached):
-    if cached.__module__ != "__main__":
-        return cached.__qualname__
-    return _cached, (cached.__wrapped__, cached.cache_parameters()["maxsize"])
-
-
-def _cached(function, maxsize):
-    return functools.lru_cache(maxsize)(function)
+    here = cached.__module__ == "__main__"
+    return (functools.cache, (cached.__wrapped__,)) if here else cached.__qualname__
