@@ -1,6 +1,7 @@
 """Shared helpers of the executable papers on WiFi sensing: what the notebooks import."""
 
 import os
+import sys
 from pathlib import Path
 
 __version__ = "0.2.0"
@@ -20,3 +21,8 @@ def _root():
 
 
 ROOT = _root()
+
+
+def in_notebook():
+    """Does this code run in a kernel of Jupyter?"""
+    return "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None

@@ -9,13 +9,13 @@ we ask ourselves, [measures.ID] one number of ours for either. `csi-papers bands
 into data/bands/NN_name.toml; bands and pooled verdicts follow from those values (`verdicts`).
 """
 
+import contextlib
 import math
 import os
-import sys
 import tomllib
 from pathlib import Path
 
-from . import ROOT, verdicts
+from . import ROOT, in_notebook, verdicts
 
 MIME = "application/vnd.csi-claims+json"
 PROFILES = ("smoke", "standard", "full")
@@ -37,122 +37,115 @@ def load(stem, folder=None):
     additions are one dict, told apart by "kind"; each measure has "recorded" and "bands", by profile. Raises
     FileNotFoundError, and ClaimsError that names the entry, what it holds and what was expected.
     """
-    folder = Path(folder) if folder is not None else ROOT / "data"
+    folder = Path(folder or ROOT / "data")
     path = folder / "claims" / f"{stem}.toml"
     if not path.is_file():
         raise FileNotFoundError(f"stem: no file claims/{stem}.toml in {folder.name}/")
-    ledger = _toml(path)
-    _require(ledger, path.stem, "title", str)
+    ledger, bands = _toml(path), folder / "bands" / f"{stem}.toml"
+    with _at(stem):
+        _require(ledger, title=str)
     claims = {cid: claim | {"kind": "claim"} for cid, claim in ledger.get("claims", {}).items()}
     for cid, entry in ledger.get("additions", {}).items():
-        _require(entry, f"{stem}.additions.{cid}", "asks", str)
-        if cid in claims:
-            raise ClaimsError(f"{stem}.additions.{cid}: there is a claim {cid} too, expected another name")
+        with _at(f"{stem}.additions.{cid}"):
+            _require(entry, asks=str)
+            if cid in claims:
+                raise ValueError(f"there is a claim {cid} too, expected another name")
         claims[cid] = entry | {"kind": "addition", "says": entry["asks"], "evidence": "paper"}
     measures = ledger.get("measures", {})
     for cid, claim in claims.items():
-        _check_claim(f"{stem}.claims.{cid}", cid, claim, measures)
+        with _at(f"{stem}.claims.{cid}"):
+            _check_claim(claim, any(claim_of(mid) == cid for mid in measures))
     for mid, measure in measures.items():
-        _check_measure(f"{stem}.measures.{mid}", mid, measure, claims)
-    _add_bands(folder / "bands" / f"{stem}.toml", measures)
+        with _at(f"{stem}.measures.{mid}"):
+            _check_measure(claim_of(mid), measure, claims)
+    for profile, entries in (_toml(bands) if bands.is_file() else {}).items():
+        with _at(f"bands/{bands.name}"):
+            _among("profile", profile, PROFILES)
+        for mid, recorded in entries.items():
+            with _at(f"bands/{bands.name}, {profile}, {mid}"):
+                _add_band(mid, measures, profile, recorded)
     return {"notebook": stem, "title": ledger["title"], "claims": claims, "measures": measures}
 
 
 def load_all(folder=None):
     """`load` of every notebook that has claims: stem -> ledger, in order."""
-    folder = Path(folder) if folder is not None else ROOT / "data"
-    return {path.stem: load(path.stem, folder) for path in sorted((folder / "claims").glob("*.toml"))}
+    return {stem: load(stem, folder) for stem in _stems(folder)}
+
+
+def _stems(folder):
+    return sorted(path.stem for path in (Path(folder or ROOT / "data") / "claims").glob("*.toml"))
 
 
 def _toml(path):
-    try:
+    with _at(f"{path.parent.name}/{path.name}: not valid TOML"):
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as err:
-        raise ClaimsError(f"{path.parent.name}/{path.name}: not valid TOML ({err})") from err
 
 
-def _names(names):
-    return ", ".join(names) or "(none)"
+@contextlib.contextmanager
+def _at(place):
+    """What is wrong inside is said with its place."""
+    try:
+        yield
+    except ValueError as err:
+        raise ClaimsError(f"{place}: {err}") from None
 
 
-def _require(entry, where, key, kind, choices=None):
-    value = entry.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise ClaimsError(f"{where}: {key} is {value!r}, expected {kind}")
-    if choices is not None and value not in choices:
-        raise ClaimsError(f"{where}: {key} is {value!r}, expected one of {', '.join(choices)}")
+def _require(entry, /, optional=False, **kinds):
+    for key, kind in kinds.items():
+        value = entry.get(key)
+        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+            if key in entry or not optional:
+                raise ValueError(f"{key} is {value!r}, expected {kind}")
 
 
-def _check_claim(where, cid, claim, measures):
-    _require(claim, where, "says", str)
-    _require(claim, where, "evidence", str, tuple(verdicts.EVIDENCE))
+def _among(key, value, choices):
+    if value not in choices:
+        raise ValueError(f"{key} is {value!r}, expected one of {', '.join(choices)}")
+
+
+def _check_claim(claim, measured):
+    _require(claim, says=str, evidence=str)
+    _require(claim, optional=True, not_testable=str)
+    _among("evidence", claim["evidence"], verdicts.EVIDENCE)
     if "value" in claim:
-        _require(claim, where, "value", int | float)
-        _require(claim, where, "unit", str)
-        _require(claim, where, "where", str)
+        _require(claim, value=int | float, unit=str, where=str)
         if claim["evidence"] == "unverified":
-            raise ClaimsError(f"{where}: value is {claim['value']} with evidence 'unverified', "
-                              "which is never printed as the paper's; expected a source, or no value")
-    measured = any(claim_of(mid) == cid for mid in measures)
-    if "not_testable" in claim:
-        _require(claim, where, "not_testable", str)
+            raise ValueError(f"value is {claim['value']} with evidence 'unverified', which is never printed as the "
+                             "paper's; expected a source, or no value")
     if measured == ("not_testable" in claim):
-        raise ClaimsError(f"{where}: got {'both' if measured else 'neither'} of a measure and "
-                          "not_testable = \"what would be needed\", expected one")
+        raise ValueError(f"got {'both' if measured else 'neither'} of a measure and not_testable = \"what would be "
+                         "needed\", expected one")
 
 
-def _check_measure(where, mid, measure, claims):
-    if claim_of(mid) not in claims:
-        raise ClaimsError(f"{where}: no claim or addition {claim_of(mid)!r}; expected one of {_names(claims)}")
-    for key in ("dataset", "what", "unit", "holds"):
-        _require(measure, where, key, str)
-    _require(measure, where, "better", str, ("lower", "higher"))
-    measure.setdefault("same_data", False)
-    _require(measure, where, "same_data", bool)
-    measure.setdefault("controls", [])
-    _require(measure, where, "controls", list)
-    for key in ("needs", "may_fail_controls", "not_tested"):
-        if key in measure:
-            _require(measure, where, key, str)
-    if "absence" in measure:
-        _require(measure, where, "absence", int | float)
+def _check_measure(cid, measure, claims):
+    if cid not in claims:
+        raise ValueError(f"no claim or addition {cid!r}; expected one of {', '.join(claims)}")
+    for key, default in (("same_data", False), ("controls", []), ("profiles", list(PROFILES))):
+        measure.setdefault(key, default)
+    measure |= {"recorded": {}, "bands": {}}
+    _require(measure, dataset=str, what=str, unit=str, holds=str, better=str, same_data=bool, controls=list)
+    _require(measure, optional=True, needs=str, may_fail_controls=str, not_tested=str, absence=int | float)
+    _among("better", measure["better"], ("lower", "higher"))
     possible = measure.get("possible", [0, 1])
     if not (isinstance(possible, list) and len(possible) == 2 and possible[0] < possible[1]):
-        raise ClaimsError(f"{where}: possible is {possible!r}, expected [lowest, highest]")
-    for profile in measure.setdefault("profiles", list(PROFILES)):
-        if profile not in PROFILES:
-            raise ClaimsError(f"{where}: profile is {profile!r}, expected one of {_names(PROFILES)}")
-    try:
-        verdicts.satisfies(0.0, measure["holds"])
-    except ValueError as err:
-        raise ClaimsError(f"{where}: {err}") from None
+        raise ValueError(f"possible is {possible!r}, expected [lowest, highest]")
+    for profile in measure["profiles"]:
+        _among("profile", profile, PROFILES)
+    verdicts.satisfies(0.0, measure["holds"])
 
 
-def _add_bands(path, measures):
-    for measure in measures.values():
-        measure |= {"recorded": {}, "bands": {}}
-    if not path.is_file():
-        return
-    for profile, entries in _toml(path).items():
-        if profile not in PROFILES:
-            raise ClaimsError(f"bands/{path.name}: profile is {profile!r}, expected one of {_names(PROFILES)}")
-        for mid, recorded in entries.items():
-            where = f"bands/{path.name}, {profile}, {mid}"
-            if mid not in measures:
-                raise ClaimsError(f"{where}: no such measure; expected one of {_names(measures)}")
-            recorded.setdefault("controls", {})
-            if sorted(recorded["controls"]) != sorted(measures[mid]["controls"]):
-                raise ClaimsError(f"{where}: controls are {sorted(recorded['controls'])}, the measure declares "
-                                  f"{sorted(measures[mid]['controls'])}")
-            series = [recorded["values"], *recorded["controls"].values()]
-            if len(set(recorded["seeds"])) < verdicts.MIN_SEEDS or {len(s) for s in series} != {len(recorded["seeds"])}:
-                raise ClaimsError(f"{where}: got {len(set(recorded['seeds']))} seeds with {[len(s) for s in series]} "
-                                  f"values, expected {verdicts.MIN_SEEDS} seeds or more and one value for each")
-            try:
-                measures[mid]["bands"][profile] = verdicts.band(measures[mid], recorded)
-            except verdicts.BandError as err:
-                raise ClaimsError(f"{where}: {err}") from None
-            measures[mid]["recorded"][profile] = recorded
+def _add_band(mid, measures, profile, recorded):
+    if mid not in measures:
+        raise ValueError(f"no such measure; expected one of {', '.join(measures)}")
+    measure, controls, seeds = measures[mid], recorded.setdefault("controls", {}), recorded["seeds"]
+    if sorted(controls) != sorted(measure["controls"]):
+        raise ValueError(f"controls are {sorted(controls)}, the measure declares {sorted(measure['controls'])}")
+    lengths = [len(series) for series in (recorded["values"], *controls.values())]
+    if len(set(seeds)) < verdicts.MIN_SEEDS or set(lengths) != {len(seeds)}:
+        raise ValueError(f"got {len(set(seeds))} seeds with {lengths} values, expected {verdicts.MIN_SEEDS} seeds or "
+                         "more and one value for each")
+    measure["bands"][profile] = verdicts.band(measure, recorded)
+    measure["recorded"][profile] = recorded
 
 
 def claim_of(measure_id):
@@ -160,19 +153,40 @@ def claim_of(measure_id):
     return measure_id.split(".", 1)[0]
 
 
+def row(id, claim, measure, **found):
+    """One row of a ledger's tables, as a dict: what is declared, and what was found (nothing, without `found`).
+
+    claim, measure: from `load`; measure is {} for a claim that is not testable.
+    """
+    # A number in another unit (a ratio, say) must not stand beside the paper's metres.
+    unit = measure.get("unit", claim.get("unit"))
+    declared = {key: measure.get(key) for key in ("what", "better", "holds", "dataset")}
+    empty = {"value": None, "interval": None, "trivial_holds": False, "protocol": None, "band": None, "power": False,
+             "in_band": None, "controls": {}, "pooled": None, "reason": None}
+    return {"id": id, "claim": claim_of(id), "kind": claim["kind"], "says": claim["says"], "unit": unit,
+            "paper_value": claim.get("value") if unit == claim.get("unit") else None, "where": claim.get("where"),
+            "evidence": claim["evidence"], **declared, **empty, **found}
+
+
+def unmeasured(measure):
+    """Verdict and reason, as a dict, of a measure in a profile that it is not measured in."""
+    if "not_tested" in measure:
+        return {"verdict": "not tested at this budget", "reason": measure["not_tested"]}
+    return {"verdict": "not run", "reason": f"measured in profile {' and '.join(measure['profiles'])} only"}
+
+
 def open(name, profile, seed, folder=None):
     """Open the ledger of a notebook for one run.
 
-    name: the notebook's, with or without its number. profile: smoke | standard | full. seed: int. folder: holds
-    claims/ and bands/ (default: data/ of the checkout). The environment variable CSI_CLAIMS_MEASURE=1, which
-    `csi-papers bands` sets, measures without judging. Raises ClaimsError naming the argument.
+    name: the notebook's, with or without its number. profile: smoke | standard | full. seed: int. folder: as in `load`.
+    The environment variable CSI_CLAIMS_MEASURE=1, which `csi-papers bands` sets, measures without judging. Raises
+    ClaimsError naming the argument.
     """
-    known = {path.stem for path in (Path(folder or ROOT / "data") / "claims").glob("*.toml")}
-    found = [stem for stem in known if name in (stem, stem[3:])]
+    found = [stem for stem in _stems(folder) if name in (stem, stem[3:])]
     if len(found) != 1:
-        raise ClaimsError(f"name: no ledger {name!r}; expected one of {_names(sorted(known))}")
+        raise ClaimsError(f"name: no ledger {name!r}; expected one of {', '.join(_stems(folder)) or '(none)'}")
     if profile not in PROFILES:
-        raise ClaimsError(f"profile: got {profile!r}, expected one of {_names(PROFILES)}")
+        raise ClaimsError(f"profile: got {profile!r}, expected one of {', '.join(PROFILES)}")
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise ClaimsError(f"seed: got {seed!r}, expected an int")
     ledger = Ledger(load(found[0], folder), profile, seed, os.environ.get("CSI_CLAIMS_MEASURE") == "1")
@@ -203,28 +217,25 @@ class Ledger:
         value = _number("value", value)
         if dataset != measure["dataset"]:
             raise ClaimsError(f"dataset: got {dataset!r} for {id}, expected {measure['dataset']!r}")
-        if not isinstance(protocol, str) or not protocol.strip():
-            raise ClaimsError(f"protocol: got {protocol!r} for {id}, expected words on split and score")
+        _words("protocol", protocol, id, "words on split and score")
         expected = sorted(measure["controls"])
         if sorted(controls) != expected:
             raise ClaimsError(f"controls: got {sorted(controls)} for {id}, expected {expected}")
         controls = {key: _number(key, control) for key, control in controls.items()}
-        band = measure["bands"].get(self.profile)
         interval = None if interval is None else abs(_number("interval", interval))
-        over_seeds = verdicts.pooled(measure, self.profile)
+        found, over_seeds = {}, verdicts.pooled(measure, self.profile)
+        if band := measure["bands"].get(self.profile):
+            found = {"band": [band["low"], band["high"]], "power": band["power"], "pooled": over_seeds[2],
+                     "in_band": band["low"] <= value <= band["high"]}
         self._keep(id, value=value, interval=interval, protocol=protocol, controls=controls,
                    trivial_holds=verdicts.met_by_trivial(controls.get("trivial"), measure),
-                   band=[band["low"], band["high"]] if band else None, power=bool(band and band["power"]),
-                   in_band=band["low"] <= value <= band["high"] if band else None,
-                   pooled=over_seeds[2] if over_seeds else None, verdict=verdicts.judge(value, interval, measure))
+                   verdict=verdicts.judge(value, interval, measure), **found)
 
     def not_run(self, id, reason):
         """State that a measure's real data are absent in this run. ClaimsError unless it declares `needs`."""
-        measure = self._declared(id)
-        if "needs" not in measure:
+        if "needs" not in self._declared(id):
             raise ClaimsError(f"id: {id} may not be left out, expected one that declares needs = \"...\"")
-        if not isinstance(reason, str) or not reason.strip():
-            raise ClaimsError(f"reason: got {reason!r} for {id}, expected words")
+        _words("reason", reason, id, "words")
         self._keep(id, reason=reason, verdict="not run")
 
     def close(self):
@@ -236,75 +247,60 @@ class Ledger:
                 continue
             if self.profile in measure["profiles"]:
                 problems.append(f"{mid}: neither recorded nor stated as not run")
-            elif "not_tested" in measure:
-                self._keep(mid, verdict="not tested at this budget", reason=measure["not_tested"])
             else:
-                reason = f"measured in profile {' and '.join(measure['profiles'])} only"
-                self._keep(mid, verdict="not run", reason=reason)
+                self._keep(mid, **unmeasured(measure))
         for cid, claim in self.claims.items():
             if "not_testable" in claim:
-                self.records[cid] = self._row(cid, cid, {}, verdict="not testable",
-                                              reason=claim["not_testable"])
-        order = [*self.measures, *self.claims]
-        records = sorted(self.records.values(), key=lambda r: (_natural(r["claim"]), order.index(r["id"])))
+                self._keep(cid, verdict="not testable", reason=claim["not_testable"])
+        claims, order = list(self.claims), [*self.measures, *self.claims]
+        records = sorted(self.records.values(), key=lambda r: (claims.index(r["claim"]), order.index(r["id"])))
         # A row of another profile is shown only where its claim has no other; the records keep them all.
-        here = {r["claim"] for r in records if self._meant(r)}
+        here = {record["claim"] for record in records if self._meant(record)}
         self._show(records, [r for r in records if self._meant(r) or r["claim"] not in here], problems)
         if problems:
             raise OutOfBand(f"{self.name}, profile {self.profile}, seed {self.seed}: " + "; ".join(problems))
 
-    def _meant(self, row):
-        return self.profile in self.measures.get(row["id"], {"profiles": PROFILES})["profiles"]
+    def _meant(self, record):
+        return self.profile in self.measures.get(record["id"], {"profiles": PROFILES})["profiles"]
 
     def _declared(self, id):
         if id not in self.measures:
-            raise ClaimsError(f"id: got {id!r}, expected one of {_names(self.measures)}")
-        if self.closed and not _by_hand():
-            raise ClaimsError(f"id: {id} came after close(); expected every record before it")
-        if id in self.records and not _by_hand():
-            raise ClaimsError(f"id: {id} is already recorded; expected one record a run")
-        if self.profile not in self.measures[id]["profiles"]:
-            raise ClaimsError(f"id: {id} came in profile {self.profile}, expected only in "
-                              + ", ".join(self.measures[id]["profiles"]))
+            raise ClaimsError(f"id: got {id!r}, expected one of {', '.join(self.measures)}")
+        # A person who runs a cell again in JupyterLab may record again; the strict runner may not.
+        if not in_notebook() or "CSI_GUARD_TOKEN" in os.environ:
+            if self.closed:
+                raise ClaimsError(f"id: {id} came after close(); expected every record before it")
+            if id in self.records:
+                raise ClaimsError(f"id: {id} is already recorded; expected one record a run")
+        profiles = self.measures[id]["profiles"]
+        if self.profile not in profiles:
+            raise ClaimsError(f"id: {id} came in profile {self.profile}, expected only in {', '.join(profiles)}")
         return self.measures[id]
 
-    def _row(self, id, cid, measure, **found):
-        claim = self.claims[cid]
-        # A number in another unit (a ratio, say) must not stand beside the paper's metres.
-        same_unit = not measure or measure["unit"] == claim.get("unit")
-        unit = measure["unit"] if measure else claim.get("unit")
-        return {"ledger": self.name, "id": id, "claim": cid, "kind": claim["kind"], "says": claim["says"],
-                "what": measure.get("what"), "value": None, "interval": None, "trivial_holds": False, "unit": unit,
-                "better": measure.get("better"), "holds": measure.get("holds"),
-                "paper_value": claim.get("value") if same_unit else None, "where": claim.get("where"),
-                "evidence": claim["evidence"], "dataset": measure.get("dataset"), "protocol": None,
-                "profile": self.profile, "seed": self.seed, "band": None, "power": False, "in_band": None,
-                "controls": {}, "pooled": None, "reason": None} | found
-
     def _keep(self, id, **found):
-        self.records[id] = row = self._row(id, claim_of(id), self.measures[id], **found)
+        self.records[id] = kept = row(id, self.claims[claim_of(id)], self.measures.get(id, {}), ledger=self.name,
+                                      profile=self.profile, seed=self.seed, **found)
         if not self.closed:
-            band = f"; band {verdicts.check_text(row)}" if row["band"] else ""
-            ours = row["reason"] or f"{verdicts.ours_text(row)} (holds if {row['holds']}{band})"
-            print(f"{id}, {row['what']}: {ours}: {verdicts.verdict_text(row)}")
+            band = f"; band {verdicts.check_text(kept)}" if kept["band"] else ""
+            ours = kept["reason"] or f"{verdicts.ours_text(kept)} (holds if {kept['holds']}{band})"
+            print(f"{id}, {kept['what']}: {ours}: {verdicts.verdict_text(kept)}")
 
     def _out_of_band(self):
         problems, missing = [], []
-        for mid, row in self.records.items():
-            if row["value"] is None:
+        for mid, kept in self.records.items():
+            if kept["value"] is None:
                 continue
-            measure, unit = self.measures[mid], row["unit"]
-            if row["band"] is None:
+            measure, unit, band = self.measures[mid], kept["unit"], verdicts.band_text(kept)
+            if kept["band"] is None:
                 missing.append(mid)
                 continue
-            if not row["in_band"]:
-                problems.append(f"{mid}: {verdicts.number(row['value'], unit)} left its band {verdicts.band_text(row)}")
-            if "may_fail_controls" in measure and not row["power"]:
+            if not kept["in_band"]:
+                problems.append(f"{mid}: {verdicts.number(kept['value'], unit)} left its band {band}")
+            if "may_fail_controls" in measure and not kept["power"]:
                 continue
-            for key, control in row["controls"].items():
-                if not verdicts.keeps_out(measure["bands"][self.profile], measure["better"], control):
-                    problems.append(f"{mid}: the control {key}, {verdicts.number(control, unit)}, is not kept out by "
-                                    f"the band {verdicts.band_text(row)}")
+            problems += [f"{mid}: the control {key}, {verdicts.number(control, unit)}, is not kept out by the band "
+                         f"{band}" for key, control in kept["controls"].items()
+                         if not verdicts.keeps_out(measure["bands"][self.profile], measure["better"], control)]
         if missing:
             problems.append(f"no band yet for profile {self.profile}: {', '.join(missing)} "
                             "(`csi-papers bands` measures them)")
@@ -314,11 +310,16 @@ class Ledger:
         bundle = {MIME: {"ledger": self.name, "profile": self.profile, "seed": self.seed, "records": records,
                          "problems": problems},
                   "text/html": verdicts.html_tables(self.title, shown), "text/plain": verdicts.text_table(shown)}
-        if _ipython() is None:
-            print(bundle["text/plain"])
-        else:
+        if in_notebook():
             from IPython.display import display
             display(bundle, raw=True)
+        else:
+            print(bundle["text/plain"])
+
+
+def _words(argument, value, id, expected):
+    if not isinstance(value, str) or not value.strip():
+        raise ClaimsError(f"{argument}: got {value!r} for {id}, expected {expected}")
 
 
 def _number(argument, value):
@@ -332,17 +333,3 @@ def _number(argument, value):
     if not math.isfinite(value):
         raise ClaimsError(f"{argument}: got {value}, expected a finite number")
     return float(value)
-
-
-def _natural(text):
-    letters = text.rstrip("0123456789")
-    return letters, int(text[len(letters):] or 0)
-
-
-def _ipython():
-    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-
-
-def _by_hand():
-    """A person re-running a cell in JupyterLab may record again; the strict runner may not."""
-    return _ipython() is not None and "CSI_GUARD_TOKEN" not in os.environ

@@ -8,21 +8,24 @@ as the last expression of a cell tagged `check`. Nothing here raises for what a 
 import copy
 import functools
 import inspect
-import sys
 import traceback
-from dataclasses import dataclass
+from collections import namedtuple
+
+import numpy as np
+
+from . import in_notebook
 
 MIME = "application/vnd.csi-exercise+json"
+Case = namedtuple("Case", "args kwargs expect hint rtol atol")  # one call and what it must give
+Property = namedtuple("Property", "test message")  # what must be true of the answer
 
 
 class _Todo:
-    """What a stub returns until it is filled in."""
-
     def __repr__(self):
         return "TODO"
 
 
-TODO = _Todo()
+TODO = _Todo()  # what a stub returns until it is filled in
 
 
 class Score(float):
@@ -32,26 +35,6 @@ class Score(float):
     """
 
     status = "wrong"
-
-
-@dataclass
-class Case:
-    """One call and what it must give; made by `case`."""
-
-    args: tuple
-    kwargs: dict
-    expect: object
-    hint: str = ""
-    rtol: float = 1e-6
-    atol: float = 1e-9
-
-
-@dataclass
-class Property:
-    """Something that must be true of the answer; made by `prop`."""
-
-    test: object
-    message: str
 
 
 def case(*args, expect, hint="", rtol=1e-6, atol=1e-9, **kwargs):
@@ -73,8 +56,7 @@ def check(answer, cases, points=1, name=None):
     """Score an answer: prints one line a check, and returns a `Score`: points when every check passes, else 0.
 
     answer: a learner's function or value. cases: from `case` and `prop`. points: what the exercise is worth. name:
-    what the exercise is called (default: the function's own name). Raises TypeError or ValueError only for a
-    malformed check, never for what the learner wrote.
+    of the exercise (default: the function's own). Raises TypeError or ValueError only for a malformed check.
     """
     cases = list(cases)
     if not cases or not all(isinstance(c, Case | Property) for c in cases):
@@ -83,18 +65,19 @@ def check(answer, cases, points=1, name=None):
         raise ValueError(f"points: got {points!r}, expected a number above 0")
     name = name or getattr(answer, "__name__", "exercise")
     messages = [_run(answer, item) for item in cases]
+    passed = messages.count(None) == len(cases)
+    score = Score(points if passed else 0)
+    score.status = "to do" if TODO in messages else "passed" if passed else "wrong"
     if TODO in messages:
-        status, score = "to do", Score(0)
         print(f"to do: {name}")
     else:
-        passed = messages.count(None)
-        status = "passed" if passed == len(cases) else "wrong"
-        score = Score(points if status == "passed" else 0)
         for number, message in enumerate(messages, 1):
             print(f"{'✓' if message is None else '✗'} {name}, check {number} of {len(cases)}: {message or 'passed'}")
-    score.status = status
-    _emit({"name": name, "status": status, "score": float(score), "points": points,
-           "messages": [None if message is None else str(message) for message in messages]})
+    if in_notebook():
+        from IPython.display import display
+        said = {"name": name, "status": score.status, "score": float(score), "points": points,
+                "messages": [None if message is None else str(message) for message in messages]}
+        display({MIME: said, "text/plain": ""}, raw=True)
     return score
 
 
@@ -153,7 +136,6 @@ def _for(item):
 
 def _short(value):
     """A value in a line: small ones whole, arrays by shape and range."""
-    import numpy as np
     if isinstance(value, np.ndarray) and value.size > 8:
         with np.errstate(all="ignore"):
             span = f", {value.min():.4g} to {value.max():.4g}" if value.dtype.kind in "fiu" else ""
@@ -164,7 +146,6 @@ def _short(value):
 
 def _difference(got, item):
     """Name what sets got apart from what was expected; None when they agree."""
-    import numpy as np
     expect = item.expect
     if hasattr(got, "detach"):
         got = got.detach().cpu()
@@ -189,8 +170,6 @@ def _difference(got, item):
 
 
 def _diagnose(got, expect, item):
-    import numpy as np
-
     def close(a, b):
         return a.shape == b.shape and np.allclose(a, b, rtol=max(item.rtol, 1e-4), atol=item.atol)
 
@@ -214,9 +193,3 @@ def _diagnose(got, expect, item):
         if expect.size == 1 and np.any(expect) and np.all(expect != got):
             return f"off by a factor {(got / expect).item():.4g}"
     return "wrong value"
-
-
-def _emit(data):
-    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
-        from IPython.display import display
-        display({MIME: data, "text/plain": ""}, raw=True)
