@@ -49,6 +49,18 @@ def bands(args):
     return 0
 
 
+def record(args):
+    """Keep a folder of results, of the profile full as a rule, in data/record."""
+    from csi_papers.run import record as module
+
+    try:
+        print("\n".join(f"record: {path}" for path in module.keep(args.results)))
+    except (FileNotFoundError, ValueError) as err:
+        print(err, file=sys.stderr)
+        return 1
+    return 0
+
+
 def report(args):
     """Write index.html for a folder of results."""
     from csi_papers.pages.report import write
@@ -164,6 +176,7 @@ def _parser():
     banding.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")
     banding.add_argument("--seeds", type=_seeds, default=list(range(10)), metavar="FIRST:END", help="default: 0:10")
 
+    add(record).add_argument("results", metavar="DIR")
     pages = add(report)
     pages.add_argument("results", metavar="DIR")
     pages.add_argument("--out", metavar="DIR", help="default: build/report")

@@ -124,7 +124,7 @@ def _check_measure(cid, measure, claims):
         measure.setdefault(key, default)
     measure |= {"recorded": {}, "bands": {}}
     _require(measure, dataset=str, what=str, unit=str, holds=str, better=str, same_data=bool, controls=list)
-    _require(measure, optional=True, needs=str, may_fail_controls=str, not_tested=str, absence=int | float)
+    _require(measure, optional=True, needs=str, may_fail_controls=str, not_tested=str, over=str, absence=int | float)
     _among("better", measure["better"], ("lower", "higher"))
     possible = measure.get("possible", [0, 1])
     if not (isinstance(possible, list) and len(possible) == 2 and possible[0] < possible[1]):
@@ -140,6 +140,8 @@ def _add_band(mid, measures, profile, recorded):
     measure, controls, seeds = measures[mid], recorded.setdefault("controls", {}), recorded["seeds"]
     if sorted(controls) != sorted(measure["controls"]):
         raise ValueError(f"controls are {sorted(controls)}, the measure declares {sorted(measure['controls'])}")
+    if "over" in measure and "intervals" not in recorded:
+        raise ValueError(f"the interval is over {measure['over']}, but none are recorded; measure the bands anew")
     lengths = [len(series) for series in (recorded["values"], *controls.values())]
     if len(set(seeds)) < verdicts.MIN_SEEDS or set(lengths) != {len(seeds)}:
         raise ValueError(f"got {len(set(seeds))} seeds with {lengths} values, expected {verdicts.MIN_SEEDS} seeds or "

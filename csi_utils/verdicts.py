@@ -60,11 +60,17 @@ def judge(value, half_width, measure):
 
 
 def pooled(measure, profile):
-    """(mean, half width, verdict) over the recorded seeds of a profile, or None where there are none."""
+    """(mean, half width, verdict) over the recorded seeds of a profile, or None where there are none.
+
+    Where a measure says what its interval is `over` (persons, rounds: units that a seed does not draw anew), more seeds
+    do not narrow it: the half width is then that of a run, on average.
+    """
     recorded = measure["recorded"].get(profile)
     if recorded is None:
         return None
     mean, half_width = statistics.fmean(recorded["values"]), float(interval(recorded["values"]))
+    if "over" in measure:
+        half_width = max(half_width, statistics.fmean(recorded["intervals"]))
     return mean, half_width, judge(mean, half_width, measure)
 
 

@@ -9,7 +9,7 @@ import statistics
 
 from csi_papers.pages import contents
 from csi_papers.pages.report import KINDS, columns, counted
-from csi_papers.run import notebook
+from csi_papers.run import notebook, record
 from csi_utils import ROOT, claims, verdicts
 
 PROFILE = "standard"
@@ -24,7 +24,8 @@ SCOREBOARD = f"""# Scoreboard
 Every row of every notebook. The numbers are means over the recorded seeds (ten or more, in `data/bands/`) at the
 profile `{PROFILE}`, with the 95 % interval of the mean; the verdict is that of the mean. The band is what one run is
 held to; *no check* stands where the band would let a control, or the absence of the method, through: such a number is
-only reported.
+only reported. A row that `{PROFILE}` does not measure shows the one kept run of `full`, where there is one
+(`data/record/`).
 
 {{legend}}. *Holds here* means: on our data the statement holds; it does not mean that the paper's own data were used.
 
@@ -37,11 +38,16 @@ def records(ledger):
 
     ledger: from `claims.load`. A row of another profile is left out, unless its claim has no other row.
     """
-    rows = []
+    rows, kept = [], record.load(ledger["notebook"]) or {"values": {}}
     for cid, claim in ledger["claims"].items():
         own = {mid: measure for mid, measure in ledger["measures"].items() if claims.claim_of(mid) == cid}
         meant = {mid: m for mid, m in own.items() if PROFILE in m["profiles"] or "not_tested" in m}
-        rows += [_record(mid, claim, measure) for mid, measure in (meant or own).items()]
+        for mid, measure in (meant or own).items():
+            row = _record(mid, claim, measure)
+            if row["value"] is None and mid in kept["values"]:
+                once = {"interval": None, "controls": {}} | kept["values"][mid]
+                row |= once | {"reason": f"one run of the profile {kept['profile']}, {kept['date']}"}
+            rows.append(row)
         if "not_testable" in claim:
             rows.append(_record(cid, claim, {}) | {"verdict": "not testable", "reason": claim["not_testable"]})
     return rows
@@ -82,14 +88,14 @@ def scoreboard():
         rows = records(ledger)
         for kind, caption in KINDS.items():
             table, said = [], None
-            for record in (record for record in rows if record["kind"] == kind):
+            for row in (row for row in rows if row["kind"] == kind):
                 cells = {name: _plain(text) + (f"<br>{_plain(under)}" if under else "")
-                         for name, text, under in columns(record)}
+                         for name, text, under in columns(row)}
                 words = list(cells)[1]  # what the paper says, or our question: once for all of its rows
                 cells[words], said = "" if cells[words] == said else cells[words], cells[words]
                 table.append(cells)
             if table:
-                parts.append(f"### {caption}\n\n{_table(table[0], [row.values() for row in table])}")
+                parts.append(f"### {caption}\n\n{_table(table[0], [cells.values() for cells in table])}")
     return "\n".join(parts)
 
 

@@ -64,8 +64,11 @@ def measure(notebooks, profile, seeds, source=None, folder=None, out_dir=None, j
 def _recorded(declared, by_seed, seeds):
     if missing := [seed for seed in seeds if seed not in by_seed]:
         raise BandError(f"no value for seeds {missing}, expected all or none")
+    intervals = {"intervals": [by_seed[seed]["interval"] for seed in seeds]} if "over" in declared else {}
+    if None in intervals.get("intervals", ()):
+        raise BandError(f"the interval is over {declared['over']}, expected one with each value, got none")
     return {"date": datetime.date.today().isoformat(), "seeds": seeds,
-            "values": [by_seed[seed]["value"] for seed in seeds],
+            "values": [by_seed[seed]["value"] for seed in seeds], **intervals,
             "controls": {name: [by_seed[seed]["controls"][name] for seed in seeds] for name in declared["controls"]}}
 
 
@@ -77,8 +80,9 @@ def write(path, found):
     for profile in claims.PROFILES:
         for mid, recorded in kept.get(profile, {}).items():
             lines = [f"[{profile}.{json.dumps(mid)}]"]
-            for key in ("date", "seeds", "values"):
-                lines.append(f"{key} = {json.dumps(recorded[key])}")
+            for key in ("date", "seeds", "values", "intervals"):
+                if key in recorded:
+                    lines.append(f"{key} = {json.dumps(recorded[key])}")
             if recorded.get("controls"):
                 series = ", ".join(f"{name} = {json.dumps(values)}" for name, values in recorded["controls"].items())
                 lines.append(f"controls = {{ {series} }}")

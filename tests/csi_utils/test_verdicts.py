@@ -108,6 +108,13 @@ def test_the_pooled_verdict_is_that_of_the_mean_over_the_recorded_seeds_with_its
     assert verdicts.pooled(measure(recorded=recorded), "full") is None
 
 
+def test_seeds_that_do_not_draw_the_units_anew_do_not_narrow_the_interval():
+    recorded = {"smoke": {"values": VALUES, "intervals": [0.5] * len(VALUES)}}
+    mean, half_width, verdict = verdicts.pooled(measure(recorded=recorded, over="rounds"), "smoke")
+    assert (half_width, verdict) == (0.5, "undecided")
+    assert verdicts.pooled(measure(recorded=recorded), "smoke")[1] < 0.1
+
+
 def test_the_trivial_answer_is_marked_only_where_the_criterion_asks_for_a_good_value():
     assert verdicts.met_by_trivial(1.37, {"holds": "<= 1.39", "better": "lower"})
     assert not verdicts.met_by_trivial(1.40, {"holds": "<= 1.39", "better": "lower"})

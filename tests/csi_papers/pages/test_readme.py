@@ -129,6 +129,16 @@ def test_a_row_of_the_scoreboard_is_that_of_the_recorded_seeds(ledger):
     assert rows["O1"]["reason"] == "measured in profile full only" and rows["O1"]["kind"] == "addition"
 
 
+def test_a_row_of_full_alone_shows_the_kept_run(ledger, monkeypatch):
+    kept = {"profile": "full", "date": "2026-11-28", "values": {
+        mid: {"value": 0.9, "interval": 0.1, "verdict": "holds here"} for mid in ("C1.standard", "O1")}}
+    monkeypatch.setattr(scoreboard.record, "load", lambda stem: kept)
+    rows = {row["id"]: row for row in scoreboard.records(ledger)}
+    assert (rows["O1"]["value"], rows["O1"]["verdict"]) == (0.9, "holds here")
+    assert rows["O1"]["reason"] == "one run of the profile full, 2026-11-28"
+    assert rows["C1.standard"]["value"] != 0.9  # recorded seeds come first
+
+
 def test_the_scoreboard_shows_claims_and_additions_apart(ledger, monkeypatch):
     monkeypatch.setattr(claims, "load_all", lambda: {"99_made_up": ledger})
     page = scoreboard.scoreboard()

@@ -54,6 +54,18 @@ def test_what_is_no_band_is_refused_and_nothing_is_written(tmp_path, monkeypatch
     assert file.read_bytes() == before
 
 
+def test_an_interval_over_units_is_recorded_with_each_value(tmp_path, monkeypatch):
+    declared = {"over": "rounds", "controls": []}
+    by_seed = {seed: {"value": 1.0 + seed, "interval": 0.5, "controls": {}} for seed in range(2)}
+    assert bands._recorded(declared, by_seed, [0, 1])["intervals"] == [0.5, 0.5]
+    by_seed[1]["interval"] = None
+    with pytest.raises(verdicts.BandError, match="over rounds, expected one with each value"):
+        bands._recorded(declared, by_seed, [0, 1])
+    file = tmp_path / "bands" / "tiny.toml"
+    bands.write(file, {"smoke": {"C1": RECORDED | {"intervals": [0.5] * 10}}})
+    assert tomllib.loads(file.read_text(encoding="utf-8"))["smoke"]["C1"]["intervals"] == [0.5] * 10
+
+
 def test_a_run_that_fails_ends_it(tmp_path, monkeypatch):
     monkeypatch.setattr(bands, "run_notebook", lambda *_, **__: {"status": "failed: x", "seconds": 0.0, "claims": []})
     with pytest.raises(verdicts.BandError, match="tiny, seed .: failed: x"):
