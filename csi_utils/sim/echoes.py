@@ -10,7 +10,7 @@ outgoing waves are Hankel functions of the second kind, k is the wave number in 
   Moment Methods, chapter 3);
 - a small object beside a round body: the same, with the field that the body leaves there in place of the free one.
 
-First explained in notebooks/00_csi_primer, section 5, and notebooks/08_wi_metal, section 4.
+First explained in notebooks/00_csi_primer, section 4, and notebooks/08_wi_metal, section 3.
 """
 
 from functools import cache, cached_property
