@@ -224,7 +224,8 @@ def test_own_data_as_csi_counts_recordings(tmp_path):
 def test_the_scale_of_the_target_undoes_a_change_of_scale():
     one = task()
     moved = {**one, "unlabelled": 3 * one["unlabelled"] + 5, "test": (3 * one["test"][0] + 5, one["test"][1])}
-    as_it_is = {**one, "test": ((one["test"][0] - one["unlabelled"].mean(0)) / one["unlabelled"].std(0), one["test"][1])}
+    own_scale = (one["test"][0] - one["unlabelled"].mean(0)) / one["unlabelled"].std(0)
+    as_it_is = {**one, "test": (own_scale, one["test"][1])}
     here, there = (nb.finished(case, 0, how) for case, how in ((as_it_is, "source model"), (moved, "own scale")))
     assert nb.scores(here, as_it_is)[0] == pytest.approx(nb.scores(there, moved)[0], rel=1e-3)
 
