@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from notebook_code import definitions
+from scipy.special import hankel2, jv
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
@@ -69,6 +70,25 @@ def test_a_machine_on_noise_guesses_and_on_a_rule_does_not():
     X[:, 0] += 4 * truth
     assert nb.by_machine(X, {"object": truth, "person": people}) > 0.95
     assert nb.by_machine(X, {"object": truth, "person": np.full(240, -1)}) > 0.95
+
+
+@pytest.mark.parametrize("width", [0.0005, 0.002])
+def test_mathieu_s_strip_is_a_wire_when_it_is_narrow(width):
+    # a strip of width w is a wire of radius w / 4 (Balanis, Antenna Theory, table 9.3); a tall one loses nothing
+    wavelength, d = 0.0564, 4.0
+    size = 2 * np.pi / wavelength * width / 4
+    wire = abs(jv(0, size) / hankel2(0, size)) * np.sqrt(2 / (np.pi * 2 * np.pi / wavelength)) * np.sqrt(4 / d)
+    assert nb.strip_on_the_line(width, 100.0, wavelength, d) == pytest.approx(wire, rel=0.005)
+
+
+@pytest.mark.parametrize(("width", "fc"), [(0.02, 5.32e9), (0.035, 5.32e9), (0.1, 2.437e9)])
+def test_the_simulator_s_strip_along_the_line_is_mathieu_s(width, fc):
+    door = channel.Link((1.0, 4.0, 1.1), (5.0, 4.0, 1.1))
+    empty = channel.simulate(metal.HALL, door, fc, order=0)
+    plate = channel.Plate((3.0, 4.0, 1.1), width, 0.2, np.pi / 2)
+    change = channel.simulate(metal.HALL, door, fc, [plate], order=0) - empty
+    exact = nb.strip_on_the_line(width, 0.2, channel.SPEED_OF_LIGHT / fc, 4.0)
+    assert 20 * np.log10(np.abs(change / empty).squeeze() / exact) == pytest.approx(0, abs=0.15)
 
 
 def test_echoes_of_the_simulator_follow_the_radar_equation_with_distance():
