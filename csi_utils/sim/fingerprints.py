@@ -99,15 +99,14 @@ def changed_room(site, causes):
 
 
 def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=None, outliers=0.01,
-          revisit=REVISIT, visits=1, test_visits=1):
+          revisit=REVISIT, visits=1):
     """Arrays of a simulated dataset; see datasets.load for how they are named.
 
     sessions: names out of SESSIONS, or a dict name -> causes out of CAUSES; packets: packets a recording; empty:
     recordings of the empty room in each session; seed: of everything random (test points, sway, noise, drift);
     snr_db: signal-to-noise ratio of one entry in the empty room (hardware.snr_db), instead of what 15 dBm and -92 dBm
     give; outliers: fraction of broken packets; revisit: how far (m, standard deviation) a person stands from the mark;
-    visits, test_visits: how often each reference point and each test point is visited, each time a recording of its
-    own; a number for all sessions, or one for each (0: not in this session).
+    visits: how often each reference point is visited in a session, each time a recording of its own.
     Raises ValueError for unknown names and numbers that are not positive.
     """
     if name not in SITES:
@@ -120,33 +119,27 @@ def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=N
     unknown = {cause for causes in sessions.values() for cause in causes} - set(CAUSES)
     if unknown:
         raise ValueError(f"causes must be out of {', '.join(CAUSES)}; got {', '.join(sorted(unknown))}")
-    if not (packets >= 1 and empty >= 0):
-        raise ValueError(f"packets must be >= 1 and empty >= 0, got {packets} and {empty}")
-    rounds = {}
-    for option, value in (("visits", visits), ("test_visits", test_visits)):
-        rounds[option] = [value] * len(sessions) if np.isscalar(value) else list(value)
-        if len(rounds[option]) != len(sessions) or min(rounds[option]) < 0:
-            raise ValueError(f"{option}: got {value}, expected {len(sessions)} numbers >= 0 or one for all")
+    if not (packets >= 1 and empty >= 0 and visits >= 1):
+        raise ValueError(f"packets and visits must be >= 1 and empty >= 0, got {packets}, {visits} and {empty}")
 
     site = SITES[name]
     reference = reference_points(site)
     low, high = reference.min(0), reference.max(0)
     test = np.random.default_rng([seed, 0]).uniform(low, high, (site.test_points, 2))
     point_xy = np.concatenate([reference, test])
-    marks = [_marks(len(reference), len(test), *times, empty) for times in zip(*rounds.values(), strict=True)]
-    if not all(map(len, marks)):
-        raise ValueError("visits, test_visits, empty: got a session without recordings, expected one or more in each")
-    parts = [_session(site, causes, marks[i], point_xy, packets, snr_db, outliers, revisit,
+    again = np.tile(np.arange(len(reference)), visits - 1)
+    marks = np.concatenate([np.arange(len(point_xy)), again, np.full(empty, -1)])
+    parts = [_session(site, causes, marks, point_xy, packets, snr_db, outliers, revisit,
                       np.random.default_rng([seed, 1, i])) for i, causes in enumerate(sessions.values())]
-    counts = [len(session) * packets for session in marks]
-    point = np.repeat(np.concatenate(marks), packets)
+    count, n = len(marks) * packets, len(sessions)
+    point = np.tile(np.repeat(marks, packets), n)
     arrays = {
         "csi": np.concatenate([part[0] for part in parts]),
         "xy": np.concatenate([part[1] for part in parts]),
         "broken": np.concatenate([part[2] for part in parts]),
-        "t": np.concatenate([np.arange(count) for count in counts]) / RATE,
-        "session": np.repeat(np.arange(len(sessions)), counts),
-        "recording": np.repeat(np.arange(len(point) // packets), packets),
+        "t": np.tile(np.arange(count) / RATE, n),
+        "session": np.repeat(np.arange(n), count),
+        "recording": np.repeat(np.arange(n * len(marks)), packets),
         "point": point,
         "present": point >= 0,
         "reference": (point >= 0) & (point < len(reference)),
@@ -171,17 +164,6 @@ def build(name, sessions=tuple(SESSIONS), packets=20, empty=40, seed=0, snr_db=N
     return {"arrays": arrays, "axes": axes, "groups": ("session", "recording", "point"), "card": card,
             "honest_split": "train on the reference points of the survey, test on points off the grid in another "
                             "session; the packets of one recording are near copies of each other"}
-
-
-def _marks(reference, test, visits, test_visits, empty):
-    """What is recorded in a session, in this order: the index of a point, or -1 for the empty room."""
-    marks = []
-    for turn in range(max(visits, test_visits)):
-        if turn < visits:
-            marks.extend(range(reference))
-        if turn < test_visits:
-            marks.extend(range(reference, reference + test))
-    return np.array(marks + [-1] * empty, int)
 
 
 def _session(site, causes, marks, point_xy, packets, snr_db, outliers, revisit, rng):

@@ -86,9 +86,6 @@ def test_signal_to_noise_ratio_is_what_was_asked_for(monkeypatch):
     ({"name": "sim-lab", "sessions": ("day 9",)}, ["sessions", "day 2", "day 9"]),
     ({"name": "sim-lab", "sessions": {"x": ("flood",)}}, ["causes", "gain drift", "flood"]),
     ({"name": "sim-lab", "packets": 0}, ["packets", ">= 1", "0"]),
-    ({"name": "sim-lab", "sessions": ("survey",), "visits": -1}, ["visits", ">= 0", "-1"]),
-    ({"name": "sim-lab", "sessions": ("survey",), "test_visits": (1, 2)}, ["test_visits", "(1, 2)", "1 numbers"]),
-    ({"name": "sim-lab", "sessions": ("survey",), "visits": 0, "test_visits": 0, "empty": 0}, ["without recordings"]),
 ])
 def test_bad_input_is_named(options, words):
     with pytest.raises(ValueError) as error:
@@ -108,24 +105,3 @@ def test_more_visits_are_more_recordings_of_the_reference_points_and_nothing_els
     rows = np.flatnonzero(three["point"] == 0)
     assert len(np.unique(three["recording"][rows])) == 3
     assert np.ptp(three["xy"][rows], axis=0).max() > 0.005  # a person finds the mark again, but not to the millimetre
-
-
-def test_visits_are_chosen_for_each_session():
-    options = {"packets": 2, "empty": 3, "seed": 4}
-    a = simulated.build("sim-meeting", ("survey", "same day"), visits=(2, 0), test_visits=(0, 6), **options)["arrays"]
-    survey, later = a["session"] == 0, a["session"] == 1
-    assert a["reference"][survey].sum() == (survey & a["present"]).sum() and not a["reference"][later].any()
-    n_test = len(a["point_xy"]) - len(np.unique(a["point"][a["reference"]]))
-    visits = np.bincount(a["point"][a["present"]])
-    assert (visits[:-n_test] == 2 * 2).all() and (visits[-n_test:] == 6 * 2).all()
-    assert (a["recording"] == np.repeat(np.arange(len(a["csi"]) // 2), 2)).all() and a["t"][later][0] == 0
-    assert (a["point"][~a["present"]] == -1).all() and (~a["present"]).sum() == 2 * 3 * 2
-    off = np.linalg.norm(a["xy"] - a["point_xy"][a["point"]], axis=1)[a["present"]]
-    assert off.max() < 0.25 and np.isnan(a["xy"][~a["present"]]).all()
-
-
-def test_a_session_left_out_of_the_visits_does_not_change_the_others():
-    options = {"name": "sim-meeting", "sessions": ("survey", "same day"), "packets": 2, "empty": 2}
-    full = simulated.build(**options)["arrays"]
-    part = simulated.build(**options, visits=(1, 0))["arrays"]
-    assert (part["csi"][part["session"] == 0] == full["csi"][full["session"] == 0]).all()
