@@ -8,7 +8,7 @@ def coral(source, target, shrink=1.0):
 
     CORAL (Sun, Feng, Saenko, AAAI 2016), the plain competitor of every domain adaptation. `shrink` is added to both
     diagonals, in units of the features' variance, so that features with few rows have a root. Raises ValueError for
-    parts of another width, or with fewer than two rows. First explained in notebooks/02_adaploc, section 5.
+    parts of another width, or with fewer than two rows. First explained in notebooks/02_adaploc, section 4.
     """
     source, target = np.asarray(source), np.asarray(target)
     for name, rows in (("source", source), ("target", target)):

@@ -3,7 +3,7 @@
     history = training.fit(net, lambda net, x, y: cross_entropy(net(x), y), (x, y), epochs=30, seed=0)
     results = training.repeat(one_run, range(8))
 
-First explained in notebooks/02_adaploc, section 5.
+First explained in notebooks/02_adaploc, section 4.
 """
 
 import copy
@@ -152,7 +152,7 @@ def with_target_statistics(model, x, batch=256):
     """A copy of the model whose batch-norm layers hold the mean and variance of x (n, ...): no label, no gradient.
 
     The control that every domain adaptation needs, for it can be half of the gain. The statistics are plain means
-    over batches of nearly equal size. First explained in notebooks/02_adaploc, section 5.
+    over batches of nearly equal size. First explained in notebooks/02_adaploc, section 4.
     """
     model = copy.deepcopy(model).train()
     for layer in model.modules():
