@@ -18,6 +18,7 @@ from csi_papers.run.provenance import write as write_text
 from csi_utils import ROOT, claims, verdicts
 
 SHOWN = ("slide", "subslide", "fragment")
+LONGEST = 7  # rows of the ledger on a slide
 COLUMNS = ("row", "the paper says", "our question", "its number", "ours", "verdict")  # of the ledger
 
 
@@ -82,20 +83,27 @@ def ledger(records):
     slides = []
     for kind, caption in report.KINDS.items():
         rows = [[(name, text) for name, text in verdicts.cells(record) if name in COLUMNS] for record in records
-                if record["kind"] == kind and record["verdict"] != "not run"]
+                if record["kind"] == kind and record["verdict"] not in ("not run", "not tested at this budget")]
         if not rows:
             continue
         head = "".join(f'<th scope="col">{name}</th>' for name, _ in rows[0])
         body, said = "", None
-        for row in rows:
+        for number, row in enumerate(rows):
+            if number and number % LONGEST == 0:
+                slides.append(_table(caption, head, body))
+                body, said = "", None
             cells = dict(row)
             if "its number" in cells:
                 cells["its number"] = cells["its number"].split(" (")[0]  # its source stands in the notebook
             words = list(cells)[1]
             cells[words], said = "" if cells[words] == said else cells[words], cells[words]  # once for all its rows
             body += "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in cells.values()) + "</tr>"
-        slides.append(f"## {caption}\n\n<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        slides.append(_table(caption, head, body))
     return slides
+
+
+def _table(caption, head, body):
+    return f"## {caption}\n\n<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def write(results=None, out=None):

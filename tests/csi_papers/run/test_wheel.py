@@ -135,6 +135,6 @@ def test_a_course_is_made_and_graded(installed):
 
 def test_every_command_is_tried_and_has_its_help(installed):
     names = next(action.choices for action in _parser()._actions if action.dest == "command")
-    assert set(names) == {*(words[0] for words in OTHERS), "run", "report", "new", "assignments", "grade"}
+    assert set(names) == {*(words[0] for words in OTHERS), "run", "report", "record", "new", "assignments", "grade"}
     for name in names:
         assert f"usage: csi-papers {name}" in installed.command(name, "--help")
