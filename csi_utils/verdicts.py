@@ -29,8 +29,6 @@ class BandError(ValueError):
     """A band cannot be had from these values; the message says what came and what was expected."""
 
 
-# From a value to a verdict.
-
 def satisfies(value, criterion):
     """Does value meet a criterion like "<= 1.39", ">= 97" or "0.9..1.1"? ValueError if it cannot be read."""
     try:
@@ -50,8 +48,7 @@ def judge(value, half_width, measure):
 
     A verdict that changes within the interval is "undecided".
     """
-    half_width = half_width or 0.0
-    ends = {satisfies(v, measure["holds"]) for v in (value, value - half_width, value + half_width)}
+    ends = {satisfies(value + side * (half_width or 0.0), measure["holds"]) for side in (-1, 0, 1)}
     if len(ends) > 1:
         return "undecided"
     if not ends.pop():
@@ -79,8 +76,6 @@ def met_by_trivial(value, measure):
     asks = {"<=": "lower", ">=": "higher"}.get(measure["holds"][:2], measure["better"])  # a range asks for neither
     return value is not None and asks == measure["better"] and satisfies(value, measure["holds"])
 
-
-# Bands.
 
 def band(measure, recorded):
     """The band of a measure from its recorded seeds: a dict with low, high and power.
@@ -128,8 +123,6 @@ def keeps_out(found, better, control):
     return control > found["high"] if better == "lower" else control < found["low"]
 
 
-# Words.
-
 def number(value, unit):
     """A number with its unit, or an en dash: "1.22 m"."""
     return "–" if value is None else f"{value:.4g} {unit or ''}".strip()
@@ -143,29 +136,16 @@ def ours_text(row):
     return f"{row['value']:.{digits}f} ± {row['interval']:.{digits}f} {row['unit']}".strip()
 
 
-def controls_text(row):
-    """What the controls reached: "trivial 1.37 m, shuffled 1.53 m", or an en dash."""
-    return ", ".join(f"{name} {number(value, row['unit'])}" for name, value in row["controls"].items()) or "–"
-
-
 def band_text(row):
     """ "1.1 to 1.4 m", "no band yet", or an en dash for a row without a value of ours."""
-    if row["value"] is None:
-        return "–"
-    if row["band"] is None:
-        return "no band yet"
+    if row["value"] is None or row["band"] is None:
+        return "–" if row["value"] is None else "no band yet"
     return f"{row['band'][0]:.4g} to {number(row['band'][1], row['unit'])}"
 
 
 def check_text(row):
     """The band, and whether it is a check: a band that would let a control through is only reported."""
     return band_text(row) + ("" if row["power"] or row["band"] is None else " (no check)")
-
-
-def says_text(row):
-    """What the paper says; with its evidence where no number beside it has that: "... (from the reading notes)"."""
-    words = EVIDENCE[row["evidence"]] if row["paper_value"] is None else ""
-    return row["says"] + (f" ({words})" if words else "")
 
 
 def paper_text(row):
@@ -185,41 +165,45 @@ def verdict_text(row):
     return f"{SYMBOLS[row['verdict']]} {row['verdict']}{remark}"
 
 
-# Tables.
-
 def cells(row):
     """One record as (column, text) pairs: of a paper's claim, or of what we add."""
-    data = ", ".join(filter(None, [row["dataset"], row["protocol"], row["reason"]]))
-    criterion = f" (holds if {row['holds']})" if row["holds"] else ""
-    ours = [("we measure", (row["what"] or "–") + criterion), ("ours", ours_text(row)),
-            ("controls", controls_text(row)), ("band", check_text(row)), ("verdict", verdict_text(row)),
-            ("data and protocol", data)]
+    controls = ", ".join(f"{name} {number(value, row['unit'])}" for name, value in row["controls"].items())
+    ours = [("we measure", (row["what"] or "–") + (f" (holds if {row['holds']})" if row["holds"] else "")),
+            ("ours", ours_text(row)), ("controls", controls or "–"), ("band", check_text(row)),
+            ("verdict", verdict_text(row)),
+            ("data and protocol", ", ".join(filter(None, [row["dataset"], row["protocol"], row["reason"]])))]
     if row["kind"] == "addition":
         return [("row", row["id"]), ("our question", row["says"]), *ours]
-    return [("row", row["id"]), ("the paper says", says_text(row)), ("its number", paper_text(row)), *ours]
+    evidence = EVIDENCE[row["evidence"]] if row["paper_value"] is None else ""  # else it stands beside the number
+    said = row["says"] + (f" ({evidence})" if evidence else "")
+    return [("row", row["id"]), ("the paper says", said), ("its number", paper_text(row)), *ours]
 
 
 def html_tables(title, records):
     """The ledger as two HTML tables, the paper's claims and what we add, with captions for screen readers."""
-    left = ' style="text-align:left"'  # notebook pages align tables to the right
     tables = ""
     for kind, caption in (("claim", f"The paper's claims. {title}"), ("addition", "What we add")):
-        rows = [cells(row) for row in records if row["kind"] == kind]
-        if not rows:
-            continue
-        head = "".join(f'<th scope="col"{left}>{name}</th>' for name, _ in rows[0])
-        body = ""
-        for row in rows:
-            body += "<tr>" + "".join(f"<td{left}>{html.escape(text)}</td>" for _, text in row) + "</tr>"
-        tables += (f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>"
-                   f"<tbody>{body}</tbody></table>")
-    return tables
+        if rows := [cells(row) for row in records if row["kind"] == kind]:
+            tables += html_table(rows, f"<caption>{html.escape(caption)}</caption>", ' style="text-align:left"')
+    return tables  # to the left, for notebook pages align tables to the right
+
+
+def html_table(rows, caption="", style=""):
+    """Rows of (column, text) pairs as an HTML table. caption: HTML. style: an attribute of every cell."""
+    head = "".join(f'<th scope="col"{style}>{name}</th>' for name, _ in rows[0])
+    lines = ["".join(f"<td{style}>{html.escape(text)}</td>" for _, text in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def text_table(records):
     """The same for a terminal, without the long columns."""
-    rows = [("row", "paper", "ours", "band", "data", "verdict")]
-    rows += [(r["id"], number(r["paper_value"], r["unit"]), ours_text(r), check_text(r),
-              r["dataset"] or "–", verdict_text(r)) for r in records]
+    rows = [(r["id"], number(r["paper_value"], r["unit"]), ours_text(r), check_text(r), r["dataset"] or "–",
+             verdict_text(r)) for r in records]
+    return in_columns([("row", "paper", "ours", "band", "data", "verdict"), *rows])
+
+
+def in_columns(rows):
+    """Rows of texts as lines, each column as wide as its longest text."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
