@@ -29,19 +29,15 @@ TODO = _Todo()  # what a stub returns until it is filled in
 
 
 class Score(float):
-    """Points earned: all of an exercise's, or none. Shown as a plain number, which nbgrader reads.
-
-    There is no share for some checks: shape, type and range are checks too, and a wrong answer meets some of them.
-    """
+    """Points earned, a plain number for nbgrader: all of an exercise's, or none. There is no share for some checks,
+    for shape, type and range are checks too, and a wrong answer meets some of them."""
 
     status = "wrong"
 
 
 def case(*args, expect, hint="", rtol=1e-6, atol=1e-9, **kwargs):
-    """The answer, called with args and kwargs, must be close to `expect` (numpy.allclose with rtol, atol).
-
-    For an answer that is a plain value and not a function, give no args.
-    """
+    """The answer, called with args and kwargs (a plain value: without any), must be close to `expect`, as
+    numpy.allclose has it with rtol and atol."""
     return Case(args, kwargs, expect, hint, rtol, atol)
 
 
@@ -103,9 +99,7 @@ def _run(answer, item):
         wrong = _difference(got, item)
     except Exception as err:  # an answer may be any object at all
         wrong = f"cannot be compared ({type(err).__name__}): got {type(got).__name__}, expected {_short(item.expect)}."
-    if wrong is None:
-        return None
-    return _for(item) + wrong + (f" Hint: {item.hint}" if item.hint else "")
+    return wrong and _for(item) + wrong + (f" Hint: {item.hint}" if item.hint else "")
 
 
 def _unfilled(value):

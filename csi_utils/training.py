@@ -10,6 +10,7 @@ import copy
 import copyreg
 import functools
 import importlib
+import itertools
 import os
 import sys
 import time
@@ -38,7 +39,7 @@ def device():
 
 @contextmanager
 def one_thread():
-    """Small networks are as fast on one thread, and the thread count changes the last bits of a result."""
+    """Small networks are as fast on one thread, and the number of threads changes the last bits of a result."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -58,11 +59,11 @@ def fit(model, loss, data, *, epochs, batch=64, lr=1e-3, weight_decay=0.0, seed=
     """Train the free parameters of `model` with Adam; returns a History, and leaves the model in eval mode.
 
     loss(model, *batch) gives a scalar tensor; data: tensors with one row a sample, (n, ...), on the model's device.
-    Rows are shuffled by `seed` in each epoch and cut into round(n / batch) batches of nearly equal size, so that no
-    batch is a stray single row. Dropout draws from the same seed. validate(model), a number where lower is better, is
-    asked after each epoch in eval mode: the model then ends with the weights of its best epoch, and with `patience`
-    the fit stops after that many epochs without a better one.
-    Raises ValueError for rows that do not match or nothing to train, FloatingPointError when the loss is not finite.
+    Rows are shuffled by `seed`, as dropout is, in each epoch and cut into round(n / batch) batches of nearly equal
+    size: none is a stray single row. validate(model), a number where lower is better, is asked after each epoch in eval
+    mode: the model then ends with the weights of its best epoch, and with `patience` the fit stops after that many
+    epochs without a better one. Raises ValueError for rows that do not match or nothing to train, FloatingPointError
+    when the loss is not finite.
     """
     sizes = [len(part) for part in data]
     if len(set(sizes)) != 1 or not sizes[0]:
@@ -116,8 +117,8 @@ def fit(model, loss, data, *, epochs, batch=64, lr=1e-3, weight_decay=0.0, seed=
 def batches(sizes, batch, steps, seed):
     """Yield `steps` tuples of row numbers, one int64 tensor (batch,) for each of `sizes`: batches from several domains.
 
-    Each side is shuffled by its own stream of `seed` and, when fewer than `batch` rows are left, shuffled anew, so
-    that a small domain is seen more often than a large one. A side with fewer rows than `batch` gives all its rows.
+    Each side is shuffled by its own stream of `seed`, and anew when fewer than `batch` rows are left, so that a small
+    domain is seen more often than a large one. A side with fewer rows than `batch` gives all its rows.
     Raises ValueError for an empty side or a batch or steps below 1. First explained in notebooks/04, section 5.
     """
     if not all(size >= 1 for size in sizes) or not sizes:
@@ -131,8 +132,7 @@ def batches(sizes, batch, steps, seed):
             yield from order[:size // each * each].split(each)
 
     sides = [rows(size, torch.Generator().manual_seed(seed + 7919 * k)) for k, size in enumerate(sizes)]
-    for _ in range(steps):
-        yield tuple(next(side) for side in sides)
+    yield from itertools.islice(zip(*sides, strict=True), steps)
 
 
 def predict(model, x, batch=1024):
@@ -207,9 +207,9 @@ def _alone(run, seed):
 def _help_cloudpickle():
     """Teach it two kinds of things that a notebook's functions lead to, and that it cannot send by itself.
 
-    Modules that are objects of a class of their own, torch.classes and torch.ops among them: cloudpickle takes an
-    attribute's name in a function's code (`bridge.classes` beside `torch`) for the submodule of that name. They go by
-    name. And functions of a notebook behind functools.cache: they go as they are, with an empty cache.
+    Modules of a class of their own, torch.classes and torch.ops among them, go by name: cloudpickle takes an
+    attribute's name in a function's code (`bridge.classes` beside `torch`) for the submodule of that name. Functions of
+    a notebook behind functools.cache go as they are, with an empty cache.
     """
     for module in list(sys.modules.values()):
         if isinstance(module, types.ModuleType) and type(module) is not types.ModuleType:
