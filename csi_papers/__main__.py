@@ -1,9 +1,22 @@
-"""The command csi-papers, also python -m csi_papers: every command, one function each."""
+"""The command csi-papers, also python -m csi_papers. A longer command is the function `command` of its own module."""
 
 import argparse
+import importlib
 import signal
 import sys
 from pathlib import Path
+
+# command: its module, and what it does
+ELSEWHERE = {
+    "slides": ("pages.slides", "Make a deck of slides of each executed notebook"),
+    "book": ("pages.book", "Build the static site from executed notebooks"),
+    "start": ("pages.contents", "Write notebooks/START_HERE.md, the table of contents that make lab opens"),
+    "learn": ("course.learn", "Write copies of the notebooks to learn with, without solutions; what you changed stays"),
+    "docs": ("pages.docs",
+             "Write the tables of README and docs/ that follow from cards, claims, recorded seeds and terms.toml"),
+    "assignments": ("course.assignments", "Make the nbgrader course: students' copies of the notebooks"),
+    "grade": ("course.grading", "Grade a folder of submissions: grades.csv and feedback pages"),
+}
 
 
 def run(args):
@@ -46,7 +59,6 @@ def bands(args):
     for (notebook, mid), band in found.items():
         power = "" if band["power"] else " (keeps no control out: reported, not a check)"
         print(f"{notebook} {mid}: {band['low']:g} to {band['high']:g}{power}")
-    return 0
 
 
 def record(args):
@@ -55,52 +67,16 @@ def record(args):
 
     try:
         print("\n".join(f"record: {path}" for path in module.keep(args.results)))
-    except (FileNotFoundError, ValueError) as err:
+    except ValueError as err:
         print(err, file=sys.stderr)
         return 1
-    return 0
 
 
 def report(args):
     """Write index.html for a folder of results."""
     from csi_papers.pages.report import write
 
-    try:
-        print(f"report: {write(args.results, args.out)}")
-    except FileNotFoundError as err:
-        print(err, file=sys.stderr)
-        return 1
-    return 0
-
-
-def slides(args):
-    """Make a deck of slides of each executed notebook."""
-    from csi_papers.pages import slides as module
-    return module.command(args)
-
-
-def book(args):
-    """Build the static site from executed notebooks."""
-    from csi_papers.pages import book as module
-    return module.command(args)
-
-
-def start(args):
-    """Write notebooks/START_HERE.md, the table of contents that make lab opens."""
-    from csi_papers.pages import contents as module
-    return module.command(args)
-
-
-def learn(args):
-    """Write copies of the notebooks to learn with, without solutions; what you changed stays."""
-    from csi_papers.course import learn as module
-    return module.command(args)
-
-
-def docs(args):
-    """Write the tables of README and docs/ that follow from cards, claims, recorded seeds and terms.toml."""
-    from csi_papers.pages import docs as module
-    return module.command(args)
+    print(f"report: {write(args.results, args.out)}")
 
 
 def new(args):
@@ -114,19 +90,6 @@ def new(args):
         return 2
     print("\n".join(made))
     print("It runs and is green as it is. docs/add-a-paper.md says in which order to change it.")
-    return 0
-
-
-def assignments(args):
-    """Make the nbgrader course: students' copies of the notebooks."""
-    from csi_papers.course import assignments as module
-    return module.command(args)
-
-
-def grade(args):
-    """Grade a folder of submissions: grades.csv and feedback pages."""
-    from csi_papers.course import grading as module
-    return module.command(args)
 
 
 def data(args):
@@ -156,12 +119,14 @@ def _parser():
     parser = argparse.ArgumentParser(prog="csi-papers", description="Executable papers on WiFi sensing.")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def add(function):
-        command = commands.add_parser(function.__name__, help=function.__doc__.split("\n")[0].rstrip("."))
+    def add(name):
+        function = globals().get(name)
+        says = function.__doc__.split("\n")[0].rstrip(".") if function else ELSEWHERE[name][1]
+        command = commands.add_parser(name, help=says)
         command.set_defaults(function=function)
         return command
 
-    for command in (running := add(run)), (banding := add(bands)):
+    for command in (running := add("run")), (banding := add("bands")):
         command.add_argument("--profile", choices=("smoke", "standard", "full"), default="standard")
         command.add_argument("--source", choices=("auto", "embedded", "real"),
                              help="default: auto; embedded in the smoke profile")
@@ -176,29 +141,29 @@ def _parser():
     banding.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")
     banding.add_argument("--seeds", type=_seeds, default=list(range(10)), metavar="FIRST:END", help="default: 0:10")
 
-    add(record).add_argument("results", metavar="DIR")
-    pages = add(report)
+    add("record").add_argument("results", metavar="DIR")
+    pages = add("report")
     pages.add_argument("results", metavar="DIR")
     pages.add_argument("--out", metavar="DIR", help="default: build/report")
-    for function, made in ((slides, "build/slides"), (book, "build/book")):
-        pages = add(function)
+    for name in ("slides", "book"):
+        pages = add(name)
         pages.add_argument("results", metavar="DIR", nargs="?",
                            help="executed notebooks; default: build/runs/standard, else full, else smoke")
-        pages.add_argument("--out", metavar="DIR", help=f"default: {made}")
-    add(start)
-    add(docs)
-    add(new).add_argument("name", metavar="NN_short_name")
+        pages.add_argument("--out", metavar="DIR", help=f"default: build/{name}")
+    add("start")
+    add("docs")
+    add("new").add_argument("name", metavar="NN_short_name")
 
-    add(learn).add_argument("--out", metavar="DIR", help="default: build/learn")
-    add(assignments).add_argument("--out", metavar="DIR", help="default: build/course")
-    grading = add(grade)
+    add("learn").add_argument("--out", metavar="DIR", help="default: build/learn")
+    add("assignments").add_argument("--out", metavar="DIR", help="default: build/course")
+    grading = add("grade")
     grading.add_argument("submissions", metavar="DIR")
     grading.add_argument("--course", metavar="DIR", help="default: build/course")
     grading.add_argument("--jobs", type=_jobs, default=1, help="submissions at a time")
     grading.add_argument("--sandbox", choices=("auto", "require", "none"), default="auto",
                          help="auto: bubblewrap where it works, else a warning; require: refuse to grade without")
 
-    sets = add(data)
+    sets = add("data")
     sets.add_argument("action", choices=("list", "fetch", "verify"))
     sets.add_argument("names", nargs="*", metavar="NAME", help="default: all real sets")
     return parser
@@ -210,16 +175,15 @@ def main(arguments=None):
     # A scheduler's stop must take the kernels and their children along, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return args.function(args)
+        function = args.function or importlib.import_module(f"csi_papers.{ELSEWHERE[args.command][0]}").command
+        return function(args) or 0
     except KeyboardInterrupt:
         print("stopped; no kernel is left running", file=sys.stderr)
         return 130
-    except FileNotFoundError as err:
+    except (FileNotFoundError, ModuleNotFoundError) as err:
         from csi_utils.files.sources import NoMirror
-        if not isinstance(err, NoMirror):
-            raise
         print(err, file=sys.stderr)
-        return 2
+        return 2 if isinstance(err, NoMirror) else 1
 
 
 if __name__ == "__main__":
