@@ -6,9 +6,10 @@ The rule that makes a band of the values is `csi_utils.verdicts.band`.
 """
 
 import datetime
-import json
 import tomllib
 from pathlib import Path
+
+import tomlkit
 
 from csi_utils import ROOT, claims
 from csi_utils.verdicts import MIN_SEEDS, BandError, band
@@ -76,16 +77,6 @@ def write(path, found):
     """Put {profile: {measure: recorded}} into a bands file; a measured profile is written whole, the others stay."""
     kept = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     kept |= found
-    parts = [HEADER]
-    for profile in claims.PROFILES:
-        for mid, recorded in kept.get(profile, {}).items():
-            lines = [f"[{profile}.{json.dumps(mid)}]"]
-            for key in ("date", "seeds", "values", "intervals"):
-                if key in recorded:
-                    lines.append(f"{key} = {json.dumps(recorded[key])}")
-            if recorded.get("controls"):
-                series = ", ".join(f"{name} = {json.dumps(values)}" for name, values in recorded["controls"].items())
-                lines.append(f"controls = {{ {series} }}")
-            parts.append("\n".join(lines) + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, "\n".join(parts))
+    in_order = {profile: kept[profile] for profile in claims.PROFILES if profile in kept}
+    write_text(path, f"{HEADER}\n{tomlkit.dumps(in_order)}")

@@ -2,7 +2,7 @@
 
 import sys
 
-from csi_utils import datasets
+from csi_utils import datasets, verdicts
 from csi_utils.files import sources
 from csi_utils.files.sources import DataAltered, registry
 
@@ -51,7 +51,5 @@ def _list():
         kind = "made" if "made_from" in entry else entry.get("kind", "real")
         size = f"{entry['bytes'] / 1e6:.1f}" if "bytes" in entry else "-"
         rows.append((name, kind, size, entry["licence"], sources.available(name)[1]))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(verdicts.in_columns(rows))
     return 0

@@ -9,9 +9,10 @@ import warnings
 
 import nbformat
 
+from csi_utils.claims import PROFILES
+from csi_utils.datasets import SOURCES
+
 PARAMETERS = ("profile", "source", "seed")
-SOURCES = ("embedded", "real", "auto")
-PROFILES = ("smoke", "standard", "full")
 BANNED_TAGS = {
     "raises-exception": "hides an error",
     "skip-execution": "keeps the cell from running",

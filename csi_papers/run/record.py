@@ -10,12 +10,14 @@ import json
 import tomllib
 from pathlib import Path
 
+import tomlkit
+
 from csi_utils import ROOT
 
 from .provenance import write
 
 HEADER = "# Kept by `csi-papers record`, never by hand: what one run measured.\n"
-KEPT = ("value", "interval", "verdict")
+KEPT = ("value", "interval", "verdict", "controls")
 
 
 def keep(results, folder=None):
@@ -34,21 +36,14 @@ def keep(results, folder=None):
     written = []
     for result in found:
         there = result["environment"]
-        lines = [HEADER] + [f"{key} = {json.dumps(value)}" for key, value in (
-            ("profile", result["profile"]), ("seed", result["seed"]), ("source", result["source"]),
-            ("date", there["date"][:10]), ("seconds", round(result["seconds"])), ("cpus", there["cpus"]),
-            ("platform", there["platform"]), ("python", there["python"]), ("torch", there["packages"].get("torch", "")),
-            ("commit", there["commit"] or ""))]
-        for claim in result["claims"]:
-            if claim["value"] is None:
-                continue
-            lines.append(f"\n[values.{json.dumps(claim['id'])}]")
-            lines += [f"{key} = {json.dumps(claim[key])}" for key in KEPT if claim[key] is not None]
-            if claim["controls"]:
-                controls = ", ".join(f"{name} = {json.dumps(value)}" for name, value in claim["controls"].items())
-                lines.append(f"controls = {{ {controls} }}")
+        values = {claim["id"]: {key: claim[key] for key in KEPT if claim[key] not in (None, {})}
+                  for claim in result["claims"] if claim["value"] is not None}
+        record = {key: result[key] for key in ("profile", "seed", "source")} | {
+            "date": there["date"][:10], "seconds": round(result["seconds"]), "cpus": there["cpus"],
+            "platform": there["platform"], "python": there["python"], "torch": there["packages"].get("torch", ""),
+            "commit": there["commit"] or "", "values": values}
         written.append(folder / f"{result['notebook']}.toml")
-        write(written[-1], "\n".join(lines) + "\n")
+        write(written[-1], f"{HEADER}\n{tomlkit.dumps(record)}")
     return written
 
 
