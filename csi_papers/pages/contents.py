@@ -70,6 +70,12 @@ def card(text):
     return {name: row.strip() for name, row in re.findall(r"^\| \*\*(.+?)\*\* \| (.*) \|$", text, flags=re.M)}
 
 
+def table(head, rows):
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(row)} |\n" for row in (head, *rows)]
+    return "".join([lines[0], "|---" * len(head) + "|\n", *lines[1:]])
+
+
 def symbols(nb):
     """The table of symbols: the first one under a heading that begins with "Symbols"; empty where there is none."""
     text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
@@ -105,11 +111,10 @@ def start_here(folder):
 
 
 def command(args):
-    """`csi-papers start`, from parsed arguments. Returns the exit status."""
+    """`csi-papers start`, from parsed arguments."""
     path = ROOT / "notebooks" / "START_HERE.md"
     write_text(path, start_here(path.parent))
     print(f"table of contents: {path}")
-    return 0
 
 
 def vendored(ending, distribution):

@@ -15,10 +15,10 @@ from csi_utils import ROOT
 
 ENDINGS = "md", "zh.md"  # English, Chinese: the order of every pair in terms.toml
 HEADS = {
-    "terms": ("| English | 中文 | meaning | first |", "| 中文 | English | 含义 | 首见 |"),
-    "symbols": ("| symbol | what it means, by notebook |", "| 符号 | 在各 notebook 中的含义 |"),
-    "points": ("| notebook | about | builds on | exercises | points | time |",
-               "| notebook | 内容 | 先读 | 练习数 | 分值 | 用时 |"),
+    "terms": (("English", "中文", "meaning", "first"), ("中文", "English", "含义", "首见")),
+    "symbols": (("symbol", "what it means, by notebook"), ("符号", "在各 notebook 中的含义")),
+    "points": (("notebook", "about", "builds on", "exercises", "points", "time"),
+               ("notebook", "内容", "先读", "练习数", "分值", "用时")),
 }
 
 
@@ -46,13 +46,6 @@ def _filled(text, name, table, page):
     return re.sub(marks, lambda m: f"{m[1]}\n{table}\n{m[2]}", text, flags=re.S)
 
 
-def _table(name, language, rows):
-    head = HEADS[name][language]
-    lines = [head, "|---" * (head.count("|") - 1) + "|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
 def _terms(terms, language):
     parts = []
     for key, title in terms["sections"].items():
@@ -60,7 +53,7 @@ def _terms(terms, language):
         for english, term in sorted(terms[key].items(), key=lambda item: item[0].casefold()):
             names = [english, term["zh"]] if language == 0 else [term["zh"], english]
             rows.append([*names, term["says"][language], term["first"]])
-        parts.append(f"### {title[language]}\n\n{_table('terms', language, rows)}")
+        parts.append(f"### {title[language]}\n\n{contents.table(HEADS['terms'][language], rows)}")
     return "\n".join(parts)
 
 
@@ -71,7 +64,7 @@ def _symbols(terms, language):
         for number, says in sorted(by_notebook.items()):
             numbers.setdefault(says[language], []).append(number)
         rows.append([symbol, " · ".join(f"**{', '.join(where)}** {says}" for says, where in numbers.items())])
-    return _table("symbols", language, rows)
+    return contents.table(HEADS["symbols"][language], rows)
 
 
 def _points(root, language):
@@ -91,12 +84,11 @@ def _points(root, language):
             time = contents.card(chinese)["用时"].split("。")[0]
         rows.append([f"[{path.stem[:2]}](papers/{page.name})", about, ", ".join(before) or "–", str(len(graded)),
                      f"{sum(graded):g}", time])
-    return _table("points", language, rows)
+    return contents.table(HEADS["points"][language], rows)
 
 
 def command(args):
-    """`csi-papers docs`, from parsed arguments. Returns the exit status."""
+    """`csi-papers docs`, from parsed arguments."""
     for path, text in pages().items():
         write_text(path, text)
         print(f"written: {path.relative_to(ROOT)}")
-    return 0

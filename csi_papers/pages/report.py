@@ -86,6 +86,14 @@ def columns(record):
     return [(name, text, under.get(name, "")) for name, text in row.items()]
 
 
+def said_once(rows):
+    """The rows of a table, dicts, with their second column (what the paper says, or our question) only where it is
+    another than in the row before."""
+    column = list(rows[0])[1]
+    said = [None, *(row[column] for row in rows)]
+    return [row | {column: ""} if row[column] == before else row for row, before in zip(rows, said, strict=False)]
+
+
 def tables(records):
     """The rows that were run, as [(caption, rows)]: the paper's claims, what we add; a row is (column, HTML) pairs."""
     from markupsafe import Markup

@@ -8,7 +8,7 @@ import re
 import statistics
 
 from csi_papers.pages import contents
-from csi_papers.pages.report import KINDS, columns, counted
+from csi_papers.pages.report import KINDS, columns, counted, said_once
 from csi_papers.run import notebook, record
 from csi_utils import ROOT, claims, verdicts
 
@@ -43,39 +43,26 @@ def records(ledger):
         own = {mid: measure for mid, measure in ledger["measures"].items() if claims.claim_of(mid) == cid}
         meant = {mid: m for mid, m in own.items() if PROFILE in m["profiles"] or "not_tested" in m}
         for mid, measure in (meant or own).items():
-            row = _record(mid, claim, measure)
+            row = claims.row(mid, claim, measure, **_found(measure))
             if row["value"] is None and mid in kept["values"]:
                 once = {"interval": None, "controls": {}} | kept["values"][mid]
                 row |= once | {"reason": f"one run of the profile {kept['profile']}, {kept['date']}"}
             rows.append(row)
         if "not_testable" in claim:
-            rows.append(_record(cid, claim, {}) | {"verdict": "not testable", "reason": claim["not_testable"]})
+            rows.append(claims.row(cid, claim, {}, verdict="not testable", reason=claim["not_testable"]))
     return rows
 
 
-def _record(id, claim, measure):
-    unit = measure.get("unit", claim.get("unit"))
-    row = {"id": id, "kind": claim["kind"], "says": claim["says"], "evidence": claim["evidence"],
-           "where": claim.get("where"), "paper_value": claim.get("value") if unit == claim.get("unit") else None,
-           "what": measure.get("what"), "holds": measure.get("holds"), "unit": unit, "dataset": measure.get("dataset"),
-           "protocol": None, "value": None, "interval": None, "controls": {}, "band": None, "power": False,
-           "reason": None, "verdict": "not run"}
-    if not measure:
-        return row
+def _found(measure):
     if over_seeds := verdicts.pooled(measure, PROFILE):
-        value, interval, verdict = over_seeds
-        controls = measure["recorded"][PROFILE]["controls"]
+        band, controls = measure["bands"][PROFILE], measure["recorded"][PROFILE]["controls"]
         controls = {name: statistics.fmean(values) for name, values in controls.items()}
-        band = measure["bands"][PROFILE]
-        return row | {"value": value, "interval": interval, "controls": controls, "verdict": verdict,
-                      "band": [band["low"], band["high"]], "power": band["power"],
-                      "trivial_holds": verdicts.met_by_trivial(controls.get("trivial"), measure)}
-    if PROFILE not in measure["profiles"] and "not_tested" in measure:
-        return row | {"verdict": "not tested at this budget", "reason": measure["not_tested"]}
-    reason = "no seeds are recorded"
+        return {**dict(zip(("value", "interval", "verdict"), over_seeds, strict=True)), "controls": controls,
+                "band": [band["low"], band["high"]], "power": band["power"],
+                "trivial_holds": verdicts.met_by_trivial(controls.get("trivial"), measure)}
     if PROFILE not in measure["profiles"]:
-        reason = f"measured in profile {' and '.join(measure['profiles'])} only"
-    return row | {"reason": reason}
+        return claims.unmeasured(measure)
+    return {"verdict": "not run", "reason": "no seeds are recorded"}
 
 
 def scoreboard():
@@ -87,27 +74,17 @@ def scoreboard():
         parts.append(f"## {stem}\n\n[{ledger['title']}](../{contents.place(stem)}.ipynb)\n")
         rows = records(ledger)
         for kind, caption in KINDS.items():
-            table, said = [], None
-            for row in (row for row in rows if row["kind"] == kind):
-                cells = {name: _plain(text) + (f"<br>{_plain(under)}" if under else "")
-                         for name, text, under in columns(row)}
-                words = list(cells)[1]  # what the paper says, or our question: once for all of its rows
-                cells[words], said = "" if cells[words] == said else cells[words], cells[words]
-                table.append(cells)
+            table = [{name: _plain(text) + (f"<br>{_plain(under)}" if under else "")
+                      for name, text, under in columns(row)} for row in rows if row["kind"] == kind]
             if table:
-                parts.append(f"### {caption}\n\n{_table(table[0], [cells.values() for cells in table])}")
+                cells = [row.values() for row in said_once(table)]
+                parts.append(f"### {caption}\n\n{contents.table(table[0], cells)}")
     return "\n".join(parts)
 
 
 def _plain(text):
     """Text that no Markdown takes for a mark of its own."""
     return re.sub(r"([|$*<\\])", r"\\\1", text)
-
-
-def _table(head, rows):
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
 
 
 def papers(language):
@@ -129,7 +106,7 @@ def papers(language):
         rows.append([name, first_sentence(card[names["claim"]]),
                      f"[{counts[0]}](docs/scoreboard.md#{path.stem})", counts[1],
                      f"{notebook.reading_minutes(nb):.0f} {names['minutes']}", runs_in(card.get(names["time"], ""))])
-    return _table(names["head"], rows)
+    return contents.table(names["head"], rows)
 
 
 def first_sentence(text):
