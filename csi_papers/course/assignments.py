@@ -19,6 +19,7 @@ from pathlib import Path
 
 import nbformat
 
+from csi_papers.pages import contents
 from csi_papers.run import notebook as checks
 from csi_papers.run.provenance import write
 from csi_papers.run.runner import notebooks as all_notebooks
@@ -152,7 +153,8 @@ def source_notebook(nb, stem):
         if "parameters" in checks.tags(cell):
             for name, value in GIVEN.items():
                 cell.source = re.sub(rf"^{name} = .*?(?=  #|$)", f'{name} = "{value}"', cell.source, flags=re.M)
-    nb.cells.insert(1, _markdown("assignment", _how_to(exercises_of(nb), stem)))
+    text = contents.render("assignment.md.j2", exercises=exercises_of(nb), stem=stem, stub=STUB)
+    nb.cells.insert(1, _markdown("assignment", text.rstrip()))
     nb.metadata.pop("papermill", None)
     return nb
 
@@ -161,24 +163,6 @@ def _markdown(name, text):
     cell = nbformat.v4.new_markdown_cell(text)
     cell["id"] = name
     return cell
-
-
-def _how_to(found, stem):
-    rows = "\n".join(f"| {one.number} | {one.title} | {one.section} | {one.points:g} |" for one in found)
-    return f"""**Your assignment.** Read as far as you like; what is graded is where it says `{STUB}`
-
-| exercise | | in section | points |
-|---|---|---|---|
-{rows}
-| **together** | | | **{sum(one.points for one in found):g}** |
-
-- Keep the names and arguments of the functions, and leave the cells with the checks as they are. New cells are welcome.
-- The cell below an answer checks it and says what is wrong. An exercise gives its points when *all* its checks pass; \
-grading adds a few checks on other inputs.
-- Before you hand in: *Kernel → Restart Kernel and Run All Cells*. It takes about a minute, for this copy is set \
-to the small `smoke` profile and simulated data; nothing is downloaded.
-- Hand in this file as `{stem}.ipynb`, in a folder with your name; or as one file named \
-`yourname_{stem}.ipynb`."""
 
 
 def make(course=COURSE, notebooks=None):

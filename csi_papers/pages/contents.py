@@ -8,7 +8,17 @@ from pathlib import Path
 from csi_papers.run.provenance import write as write_text
 from csi_utils import ROOT
 
+TEMPLATES = Path(__file__).parent / "templates"
 PROFILES = ("standard", "full", "smoke")  # whose results are shown, the first that is there
+
+
+def render(template, **values):
+    """A template of ours, filled in; in HTML and SVG what is not `Markup` is escaped."""
+    import jinja2
+    escaped = jinja2.select_autoescape(("html.j2", "svg.j2"))
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=escaped, trim_blocks=True,
+                                     keep_trailing_newline=True)
+    return environment.get_template(template).render(values)
 
 
 def results(folder=None):
@@ -106,8 +116,7 @@ def start_here(folder):
     if folder.resolve() == ROOT / "notebooks":
         undo = "`git checkout notebooks` brings the notebooks back as you got them."
     marks = ", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items())
-    text = (Path(__file__).parent / "templates" / "start_here.md").read_text(encoding="utf-8")
-    return text.format(rows="\n".join(rows), first=first, undo=undo, marks=marks)
+    return render("start_here.md.j2", rows="\n".join(rows), first=first, undo=undo, marks=marks)
 
 
 def command(args):

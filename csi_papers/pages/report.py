@@ -13,7 +13,6 @@ from csi_papers.run.provenance import write as write_text
 from csi_utils import ROOT, verdicts
 
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
-TEMPLATES = Path(__file__).parent / "templates"
 # TeX that latex2mathml does not know, in TeX that it knows.
 UNKNOWN = {r"[bB]igg?[lr]?\b": "", "[lr]Vert": "‖", "[lr]vert": "|", "lfloor": "⌊", "rfloor": "⌋",
            "arg": r"\operatorname{arg}"}
@@ -26,7 +25,6 @@ def write(results, out=None):
     results: what `csi-papers run --out` wrote. out: a folder (default build/report). Raises
     FileNotFoundError when there is no result in it.
     """
-    import jinja2
     results, out = Path(results), Path(out or ROOT / "build" / "report")
     runs = list(contents.executed(results))
     if not runs:
@@ -35,8 +33,8 @@ def write(results, out=None):
     notebooks = [_notebook(stem, nb, run, out) for stem, nb, run in runs]
     good = sum(run["status"] == "ok" for _, _, run in runs)
     seconds = sum(run.get("seconds", 0) for _, _, run in runs)
-    text = (TEMPLATES / "report.html.j2").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(text).render(
+    page = contents.render(
+        "report.html.j2",
         summary=f"{good} of {len(runs)} notebooks ran and kept their bands"
                 + (f"; {len(runs) - good} failed." if good < len(runs) else ".") + f" {seconds:.0f} s in all.",
         legend=", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items()),
@@ -146,20 +144,13 @@ def picture(record, width=180, height=30):
     low, high = min(shown) - 0.1 * span, max(shown) + 0.1 * span
 
     def x(number):
-        return 6 + (number - low) / (high - low) * (width - 12)
+        return None if number is None else 6 + (number - low) / (high - low) * (width - 12)
 
     text = f"ours {verdicts.number(value, record['unit'])}, band {verdicts.check_text(record)}"
-    middle, marks = height / 2, f'<line x1="6" x2="{width - 6}" y1="{height / 2}" y2="{height / 2}" stroke="#999"/>'
-    if band:
-        marks += (f'<rect x="{x(band[0]):.1f}" y="{middle - 6}" width="{max(1.5, x(band[1]) - x(band[0])):.1f}" '
-                  'height="12" fill="#c9c9c9" stroke="#666"/>')
     if paper is not None:
         text += f", the paper's {verdicts.number(paper, record['unit'])}"
-        marks += (f'<line x1="{x(paper):.1f}" x2="{x(paper):.1f}" y1="2" y2="{height - 2}" stroke="#a33b00" '
-                  'stroke-width="3"/>')
-    marks += f'<circle cx="{x(value):.1f}" cy="{middle}" r="5" fill="#0b4f8a" stroke="#fff"/>'
-    return (f'<svg role="img" aria-label="{html.escape(text)}" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}"><title>{html.escape(text)}</title>{marks}</svg>')
+    return contents.render("picture.svg.j2", text=text, width=width, height=height, middle=height / 2, value=x(value),
+                           band=[x(end) for end in band or []], paper=x(paper))
 
 
 def main_figure(nb):
@@ -213,7 +204,7 @@ def export(nb, base, template, resources=None, **options):
             return MarkdownWithMath(renderer=renderer).render(source)
 
     exporter = Exporter(**options)
-    exporter.raw_template = (TEMPLATES / template).read_text(encoding="utf-8")
+    exporter.raw_template = (contents.TEMPLATES / template).read_text(encoding="utf-8")
     return exporter.from_notebook_node(nb, resources)[0]
 
 

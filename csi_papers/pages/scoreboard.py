@@ -19,18 +19,6 @@ NAMES = (  # English, Chinese
     {"claim": "论断", "time": "用时", "minutes": "分钟", "deeper": "深入：", "discuss": "讨论",
      "head": ("notebook", "论文的论断", "论断的判定", "我们补充的", "阅读", "运行")},
 )
-SCOREBOARD = f"""# Scoreboard
-
-Every row of every notebook. The numbers are means over the recorded seeds (ten or more, in `data/bands/`) at the
-profile `{PROFILE}`, with the 95 % interval of the mean; the verdict is that of the mean. The band is what one run is
-held to; *no check* stands where the band would let a control, or the absence of the method, through: such a number is
-only reported. A row that `{PROFILE}` does not measure shows the one kept run of `full`, where there is one
-(`data/record/`).
-
-{{legend}}. *Holds here* means: on our data the statement holds; it does not mean that the paper's own data were used.
-
-<!-- written by `csi-papers docs`, never by hand -->
-"""
 
 
 def records(ledger):
@@ -68,7 +56,7 @@ def _found(measure):
 def scoreboard():
     """docs/scoreboard.md as Markdown: two tables a notebook, what the paper claims and what we add."""
     legend = ", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items())
-    parts = [SCOREBOARD.format(legend=legend)]
+    parts = [contents.render("scoreboard.md.j2", profile=PROFILE, legend=legend)]
     in_order = sorted(claims.load_all().items(), key=lambda item: (item[0][:2], contents.place(item[0])))
     for stem, ledger in in_order:
         parts.append(f"## {stem}\n\n[{ledger['title']}](../{contents.place(stem)}.ipynb)\n")
