@@ -4,7 +4,7 @@ Called through csi_utils.datasets.load("sim-activities"). A person is a round tr
 height follows the posture, and four scatterers that move: two hands, two feet. Positions are known for every packet, so
 a Doppler picture can be laid over the true speed. Lengths, speeds and radar cross-sections are our choice; a man's was
 measured as 0.14 to 1.05 m^2 at 2.89 GHz (Schultz et al., Proc. IRE 46, 1958).
-First explained in notebooks/03_bilstm_transfer, section 4.
+First explained in notebooks/03_bilstm_transfer, section 3.
 """
 
 from dataclasses import dataclass, replace
