@@ -16,6 +16,7 @@ nb = definitions("03_bilstm_transfer")
 nb.cfg = nb.SIZES["smoke"] | {"k": 2, "steps": 10}
 nb.FLOOR = 1e-5
 nb.WATCH = [5, 10, 20]
+nb.RATE = {nb.FC_ONLY: 0.03, nb.ALL_LAYERS: 0.003, "target": 0.01}
 nb.seed = 0
 
 
