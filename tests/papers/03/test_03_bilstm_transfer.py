@@ -182,6 +182,6 @@ def test_means_and_gains_are_over_persons(monkeypatch):
         return pd.DataFrame(rows, index=[5, 10]).T.rename_axis(names), {("stream", "a", 1): 0.1}
 
     monkeypatch.setattr(nb.Results, "fold", fold)
-    found = nb.Results(recordings(), ("stream",), [], 10, directions=2)
+    found = nb.Results(recordings(), {"stream": []}, 10, directions=2)
     np.testing.assert_allclose(found.mean("stream", "a", 1, look=10).values, [0.5, 10.5, 20.5])
     np.testing.assert_allclose(found.gain("stream", ("a", 1), ("b", 0), look=10).values, [0.5, 5.5, 10.5])
