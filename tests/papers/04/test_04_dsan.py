@@ -431,48 +431,21 @@ def test_schedules_optimizer_and_rows_of_a_training(monkeypatch):
             assert len(row) == 64 and 0 <= row.min() and row.max() < 200 and torch.equal(y, pair[name][1][row])
 
 
-def which_part(model, part):
-    """In place of an accuracy: 1000 times the parts' value, and their number of rows."""
-    return round(part[0].mean().item() * 1000) + len(part[0]) / 1e4
-
-
-def digit_job(monkeypatch, loss, **options):
-    """on_digits with parts that are told apart by their values and no training; what was asked for, and the result."""
-    level = {"source": 0.1, "held": 0.2, "pool": 0.3, "test": 0.4}
-    pair = {name: (torch.full((1200, 1, 16, 16), value), torch.full((1200,), k))
-            for k, (name, value) in enumerate(level.items())}
-    asked = {"adapt": [], "statistics": []}
-
-    def adapt(model, loss, source, pool, epochs, steps, seed, watch, talk):
-        means = source[0].mean().item(), pool[0].mean().item()
-        asked["adapt"].append((loss, means, epochs, steps, seed, talk))
-        assert model.judge[0].in_features == model.head.in_features and model.judge[2].out_features == 2
-        return [watch(model), watch(model)]
-
-    def statistics(model, x):
-        asked["statistics"].append((len(x), x.mean().item()))
-        return model
-
-    monkeypatch.setattr(nb, "adapt", adapt)
-    monkeypatch.setattr(training, "accuracy", which_part)
-    monkeypatch.setattr(training, "with_target_statistics", statistics)
-    found = nb.on_digits({"there": pair}, 1003, loss, {"epochs": 2, "steps": 4}, **options)
-    return asked, found
-
-
-def test_a_method_on_digits_trains_and_is_scored_on_the_right_parts(monkeypatch):
-    asked, found = digit_job(monkeypatch, nb.dsan)
-    (loss, means, *rest), = asked["adapt"]
-    assert loss is nb.dsan and means == pytest.approx((0.1, 0.3)) and rest == [2, 4, 1003, False]
+def test_a_method_on_digits_trains_and_is_scored_on_the_right_parts(digit_job):
+    asked, found = digit_job(nb, nb.dsan)
+    call, = asked["adapt"]
+    assert call.loss is nb.dsan and call.means == pytest.approx((0.1, 0.3)) and call.rest == [2, 4, 1003, False]
+    judge = call.model.judge
+    assert judge[0].in_features == call.model.head.in_features and judge[2].out_features == 2
     np.testing.assert_allclose(found["there"], [[400.12, 300.1]] * 2)  # the test, and 1000 images of the pool
     assert not asked["statistics"]
 
 
-def test_controls_and_ceiling_on_digits(monkeypatch):
-    asked, _ = digit_job(monkeypatch, nb.source_only, statistics=True)
+def test_controls_and_ceiling_on_digits(digit_job):
+    asked, _ = digit_job(nb, nb.source_only, statistics=True)
     assert asked["statistics"] == [(1000, pytest.approx(0.3))] * 2  # of the pool, not of the test
-    asked, _ = digit_job(monkeypatch, nb.source_only, teacher="pool")
-    assert asked["adapt"][0][1] == pytest.approx((0.3, 0.3))
+    asked, _ = digit_job(nb, nb.source_only, teacher="pool")
+    assert asked["adapt"][0].means == pytest.approx((0.3, 0.3))
 
 
 def test_without_self_pairs_nothing_is_left_when_nothing_differs():

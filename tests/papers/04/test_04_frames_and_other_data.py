@@ -85,44 +85,18 @@ def test_each_domain_by_itself_is_dsan_but_for_batch_norm():
     assert joint == pytest.approx(separate, rel=1e-5)
 
 
-def which_part(model, part):
-    """In place of an accuracy: 1000 times the parts' value, and their number of rows."""
-    return round(part[0].mean().item() * 1000) + len(part[0]) / 1e4
+def test_switches_on_digits(digit_job):
+    def with_norm(call):
+        return any(isinstance(layer, torch.nn.BatchNorm2d) for layer in call.model.modules())
 
-
-def digit_job(monkeypatch, losses, fail=False, **options):
-    """on_digits with parts that are told apart by their values and no training; what was asked for, and the result."""
-    level = {"source": 0.1, "held": 0.2, "pool": 0.3, "test": 0.4}
-    pair = {name: (torch.full((1200, 1, 16, 16), value), torch.full((1200,), k))
-            for k, (name, value) in enumerate(level.items())}
-    asked = {"adapt": [], "statistics": []}
-
-    def adapt(model, loss, source, pool, epochs, steps, seed, watch, talk):
-        norm = any(isinstance(layer, torch.nn.BatchNorm2d) for layer in model.modules())
-        asked["adapt"].append((loss, source[0].mean().item(), pool[0].mean().item(), epochs, steps, seed, talk, norm))
-        if fail:
-            raise FloatingPointError
-        return [watch(model), watch(model)]
-
-    def statistics(model, x):
-        asked["statistics"].append((len(x), x.mean().item()))
-        return model
-
-    monkeypatch.setattr(nb, "adapt", adapt)
-    monkeypatch.setattr(training, "accuracy", which_part)
-    monkeypatch.setattr(training, "with_target_statistics", statistics)
-    return asked, nb.on_digits({"there": pair}, 1003, losses, {"epochs": 2, "steps": 4}, **options)
-
-
-def test_switches_on_digits(monkeypatch):
-    asked, found = digit_job(monkeypatch, [nb.source_only, nb.dsan], norm=False)
-    assert [call[0] for call in asked["adapt"]] == [nb.source_only, nb.dsan]  # a warm start
+    asked, found = digit_job(nb, [nb.source_only, nb.dsan], norm=False)
+    assert [call.loss for call in asked["adapt"]] == [nb.source_only, nb.dsan]  # a warm start
     for call in asked["adapt"]:
-        assert call[1:] == (pytest.approx(0.1), pytest.approx(0.3), 2, 4, 1003, False, False)
+        assert call.means == pytest.approx((0.1, 0.3)) and call.rest == [2, 4, 1003, False] and not with_norm(call)
     np.testing.assert_allclose(found["there"], [[400.12, 200.12]] * 2)  # the target's test, held-out source
-    asked, _ = digit_job(monkeypatch, [nb.source_only], statistics=True)
-    assert asked["statistics"] == [(1000, pytest.approx(0.3))] * 2 and asked["adapt"][0][-1]
-    _, found = digit_job(monkeypatch, [nb.dsan], fail=True)
+    asked, _ = digit_job(nb, [nb.source_only], statistics=True)
+    assert asked["statistics"] == [(1000, pytest.approx(0.3))] * 2 and with_norm(asked["adapt"][0])
+    _, found = digit_job(nb, [nb.dsan], fail=True)
     assert found["there"] == [(10.0, 10.0)] * 2  # a loss that is not finite counts as guessing
 
 
