@@ -102,9 +102,12 @@ def test_class_means_alone_arrive_where_the_closed_form_says():
     x = torch.stack([task["source"][0] for task in tasks])
     with torch.no_grad():
         F_t = bridge.G_s(x)
-    expected = nb.guessed_class(angle)[1]
-    found = F_t[:, tasks[0]["source"][1] == 0].mean(1)
-    np.testing.assert_allclose(found, [expected, expected], atol=0.35)  # untrained: (2, 2), 1.08 away
+    home = []  # the mean of each class, turned back to the first: Adam's steps make each of them restless
+    for k in range(4):
+        x, y = F_t[:, tasks[0]["source"][1] == k].mean((0, 1)).tolist()
+        home.append(complex(x, y) * (-1j) ** k)
+    expected = complex(*nb.guessed_class(angle)[1])
+    assert abs(np.mean(home) - expected) < 0.3  # untrained: 1.08 away
 
 
 # Losses ------------------------------------------------------------------------------------------------------------
