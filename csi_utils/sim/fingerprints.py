@@ -1,7 +1,7 @@
 """The simulated datasets: device-free fingerprints in metres, with a named cause for every domain shift.
 
 Called through csi_utils.datasets.load("sim-lab") and load("sim-meeting"). The rooms were chosen once, before any
-result was seen, but for the layout of the links, which notebooks/deeper/01_svm_by_hand (section 4) compares with five
+result was seen, but for the layout of the links, which notebooks/deeper/01_svm_by_hand (section 4) compares with three
 others. Size and hardware are from published set-ups where these are known; the rest is ours.
 """
 
