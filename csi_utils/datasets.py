@@ -134,8 +134,6 @@ def _load_real(name) -> Dataset:
         source, upstream = "real", entry["upstream"]
         card["upstream"] = {"repository": upstream["repository"], "commit": upstream["commit"], "url": upstream["base"],
                             "path": ", ".join(file["path"] for file in upstream["files"])}
-    # Half precision is for the disk: a sum over its rows ends at 65504.
-    arrays = {key: array.astype(np.float32) if array.dtype == np.float16 else array for key, array in arrays.items()}
     return Dataset(name=name, source=source, origin=origin, arrays=arrays,
                    axes={key: tuple(entry["axes"][key]) for key in arrays}, groups=tuple(entry["groups"]),
                    honest_split=entry["honest_split"], card=card)
