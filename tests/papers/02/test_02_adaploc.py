@@ -230,6 +230,26 @@ def test_the_scale_of_the_target_undoes_a_change_of_scale():
     assert nb.scores(here, as_it_is)[0] == pytest.approx(nb.scores(there, moved)[0], rel=1e-3)
 
 
+def test_one_visit_s_scale_is_that_of_the_labelled_visit():
+    one = task()
+    x, _ = one["test"]
+    labelled = one["target"][1][0]
+    expected = nb.finished(one, 0, "source model")((x - labelled.mean(0)) / labelled.std(0))
+    torch.testing.assert_close(nb.finished(one, 0, "own scale, one visit")(x), expected)
+
+
+def test_alignment_on_own_scale_is_alignment_of_a_scaled_session():
+    one = task()
+    mean, deviation = one["unlabelled"].mean(0), one["unlabelled"].std(0)
+    x, y, place = one["target"][1]
+    scaled = {**one, "target": {1: ((x - mean) / deviation, y, place)}}
+    by_hand = nb.adapted(scaled, 3, nb.adaploc, steps=5)
+    x, _ = one["test"]
+    found = nb.adapted(one, 3, nb.adaploc, steps=5, own_scale=True)(x)
+    torch.testing.assert_close(found, by_hand((x - mean) / deviation))
+    assert not torch.allclose(found, nb.adapted(one, 3, nb.adaploc, steps=5)(x))
+
+
 @pytest.mark.parametrize(("changes", "message"), [
     ({"session": None}, "the array session is missing; it has amp, xy"),
     ({"xy": None}, "the array xy or location is missing"),
