@@ -414,12 +414,12 @@ def test_schedules_optimizer_and_rows_of_a_training(monkeypatch):
     with training.one_thread():
         history = nb.adapt(model, spy, pair["source"], pair["pool"], 4, 3, 7, talk=False,
                            watch=lambda model: (watched.append(model.eval()), len(calls)))
-    (optimizer,), epochs = made, np.repeat(np.arange(1, 5), 3)
+    (optimizer,), done = made, np.arange(12) / 12
     assert [seen for _, seen in history] == [3, 6, 9, 12] and len(calls) == 12 and not model.training
     assert all(seen is model for seen in watched)
-    np.testing.assert_allclose([call[3] for call in calls], np.tanh(5 * epochs / 4))
+    np.testing.assert_allclose([call[3] for call in calls], np.tanh(5 * done))
     assert all(len(call[4]) == 1 for call in calls)
-    np.testing.assert_allclose([max(call[4]) for call in calls], 0.03 / (1 + 10 * (epochs - 1) / 4) ** 0.75)
+    np.testing.assert_allclose([max(call[4]) for call in calls], 0.03 / (1 + 10 * done) ** 0.75)
     assert all(call[0] for call in calls)  # in training mode, also after somebody watched
     group, = optimizer.param_groups
     assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.9, 5e-4, False)
