@@ -38,10 +38,10 @@ run: $(READY)
 	$(PY) -m csi_papers run --profile $(PROFILE) --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
 
 test: $(READY) lint
-	$(PY) -m pytest -n 2 --dist worksteal
+	$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: $(READY) lint
-	$(PY) -m pytest -q -n 2 -m "not notebook and not slow and not browser"
+	$(PY) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not notebook and not slow and not browser"
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore:.*:PendingDeprecationWarning"),
 def site(tmp_path_factory):
     """The folder of the built book; the notebooks are executed at most once a session."""
     pytest.importorskip("sphinx_book_theme", reason="the extra book is not installed")
-    for path in reversed(PLACES):  # another process may come from the front
+    for path in PLACES:
         executed.smoke(path, tmp_path_factory)
     out = tmp_path_factory.mktemp("book") / "book"
     index, status = book.build(executed.folder(tmp_path_factory), out)

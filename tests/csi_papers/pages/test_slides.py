@@ -120,7 +120,7 @@ def test_every_slide_of_a_notebook_of_the_second_edition_fits(tmp_path_factory):
     second = [path for path in NOTEBOOKS if nbformat.read(path, as_version=4).metadata.get("edition") == 2]
     folder, wrong = tmp_path_factory.mktemp("decks"), []
     with browser.chromium() as chromium:
-        for path in reversed(second):  # another process may come from the front
+        for path in second:
             run = executed.smoke(path, tmp_path_factory)
             nb = nbformat.read(executed.folder(tmp_path_factory) / path.name, as_version=4)
             made = folder / f"{path.stem}.html"
