@@ -14,7 +14,7 @@ import symtable
 from csi_papers.course.assignments import HIDDEN, Malformed, exercises_of
 from csi_papers.run import notebook as checks
 
-LEGACY = ("06_aae", "07_alae")
+LEGACY = ("06_aae",)
 OLD_SECTIONS = ("Parameters and setup", "The problem and the idea", "Symbols", "Known truth", "The method", "The data",
                 "Reproduction", "Does it survive?", "Paper, code and us", "Exercises", "What we learned", "Results")
 OLD_CARD = ("Claim", "Verdict", "Prerequisites", "Time", "Data")
