@@ -25,13 +25,13 @@ def digit_job(monkeypatch):
     def job(notebook, what, fail=False, **options):
         asked = {"adapt": [], "statistics": []}
 
-        def adapt(model, loss, source, pool, epochs, steps, seed, watch, talk):
+        def adapt(model, loss, source, pool, epochs, steps, seed, talk, watch=None):
             means = source[0].mean().item(), pool[0].mean().item()
             asked["adapt"].append(SimpleNamespace(
-                model=model, loss=loss, means=means, rest=[epochs, steps, seed, talk]))
+                model=model, loss=loss, means=means, pool=pool, rest=[epochs, steps, seed, talk]))
             if fail:
                 raise FloatingPointError
-            return [watch(model), watch(model)]
+            return [watch(model), watch(model)] if watch else []
 
         def statistics(model, x):
             asked["statistics"].append((len(x), x.mean().item()))

@@ -21,7 +21,7 @@ nb = definitions("04_dsan")
 LOSSES = {
     "source only": nb.source_only, "w = 0": functools.partial(nb.dsan, w=0.0), "DAN": nb.dan, "DANN": nb.dann,
     "DSAN": nb.dsan, "DSAN, shuffled": functools.partial(nb.dsan, guess=nb.shuffled),
-    "DSAN, true labels": functools.partial(nb.dsan, guess=nb.true_labels)}
+    "DSAN, true labels": functools.partial(nb.dsan, guess=nb.given)}
 
 
 def net(inputs=5, classes=3, number=0):
@@ -446,6 +446,16 @@ def test_controls_and_ceiling_on_digits(digit_job):
     assert asked["statistics"] == [(1000, pytest.approx(0.3))] * 2  # of the pool, not of the test
     asked, _ = digit_job(nb, nb.source_only, teacher="pool")
     assert asked["adapt"][0].means == pytest.approx((0.3, 0.3))
+
+
+def test_what_is_guessed_once_comes_from_the_source_and_the_pool_and_is_what_the_loss_then_gets(digit_job):
+    asked, _ = digit_job(nb, nb.dsan, once=True)
+    first, second = asked["adapt"]
+    assert first.loss is nb.source_only and second.loss is nb.dsan and first.rest == second.rest == [2, 4, 1003, False]
+    assert first.means == second.means == pytest.approx((0.1, 0.3)) and first.model is not second.model
+    assert asked["statistics"] == [(1000, pytest.approx(0.3))]
+    guesses = training.predict(first.model, torch.full((2, 1, 16, 16), 0.3)).argmax(1)
+    assert torch.equal(second.pool[1].unique(), guesses.unique())  # and not the true label, which is 2
 
 
 def test_without_self_pairs_nothing_is_left_when_nothing_differs():
