@@ -4,324 +4,280 @@ import numpy as np
 import pytest
 import torch
 from notebook_code import definitions
-from scipy.stats import gaussian_kde, multivariate_normal
-from sklearn.metrics.pairwise import rbf_kernel
+from scipy.spatial.distance import cdist
+from scipy.stats import norm
+from torch import nn
+from torch.nn import functional as F
 
 from csi_utils import training
 
 nb = definitions("06_aae")
-nb.DEVICE, nb.seed = torch.device("cpu"), 0
+nb.seed = 0
 
 
 def rows(n, d, seed=0):
     return np.random.default_rng(seed).standard_normal((n, d))
 
 
-def toy(n=200, d=6, seed=0):
-    return torch.rand(n, d, generator=torch.Generator().manual_seed(seed))
+def pictures(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def net(seed=0, **shape):
-    return training.seeded(lambda: nb.AAE(6, 2, **{"hidden": 16} | shape), seed)
+def net(members=2, m=3, number=0, **options):
+    return training.seeded(lambda: nb.AAE(members, 6, 2, m=m, hidden=8, **options), number)
 
 
-def moved(model, step):
-    """Names of the parts of the network that a step changes."""
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    step()
-    return {name.split(".")[0] for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+def optimizers(model, rate=1e-2):
+    judges = [*model.D_z.parameters(), *(model.D_y.parameters() if model.m else ())]
+    parts = {"reconstruction": [*model.encoder.parameters(), *model.decoder.parameters()], "discriminators": judges,
+             "encoder": [*model.encoder.parameters()], "classification": [*model.encoder.parameters()]}
+    return {name: torch.optim.SGD(values, rate) for name, values in parts.items()}
 
 
 # Rulers ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "m", "d", "width"), [(9, 14, 3, 0.7), (20, 20, 1, 2.0), (5, 30, 40, 5.0)])
-def test_mmd_is_that_of_scikit_learns_kernel(n, m, d, width):
-    a, b = rows(n, d), rows(m, d, 1) + 0.5
-    k = lambda u, v: rbf_kernel(u, v, gamma=1 / (2 * width**2))  # noqa: E731
-    off = lambda s: (k(s, s).sum() - len(s)) / (len(s) * (len(s) - 1))  # noqa: E731
-    assert nb.mmd2(a, b, width) == pytest.approx(off(a) + off(b) - 2 * k(a, b).mean(), abs=1e-12)
-
-
-def test_mmd_of_one_distribution_is_zero_on_average_and_of_two_is_not():
-    found = [nb.mmd2(rows(50, 2, k), rows(50, 2, 1000 + k)) for k in range(100)]
-    assert abs(np.mean(found)) < 0.003 and min(found) < 0 < max(found)
-    assert nb.mmd2(rows(100, 2), rows(100, 2, 1) + 3) > 0.3
+@pytest.mark.parametrize(("n", "d", "width"), [(9, 3, 0.7), (20, 1, 2.0), (15, 40, 5.0)])
+def test_mmd_is_the_mean_over_all_pairs_but_those_of_a_row_with_itself(n, d, width):
+    a, b = rows(n, d), rows(n, d, 1) + 0.5
+    k = lambda u, v: np.exp(-cdist(u, v) ** 2 / (2 * width**2))  # noqa: E731
+    inside = [k(s, s)[~np.eye(n, dtype=bool)].mean() for s in (a, b)]
+    assert nb.mmd2(a, b, width) == pytest.approx(sum(inside) - 2 * k(a, b).mean(), abs=1e-12)
 
 
 def test_the_two_sample_test_keeps_its_level_and_has_power():
-    p = [nb.two_sample_p(rows(40, 2, k), rows(40, 2, 500 + k), np.random.default_rng(k), draws=99) for k in range(200)]
+    p = [nb.two_sample_p(rows(40, 2, k), rows(40, 2, 500 + k), np.random.default_rng(k), divisions=99)
+         for k in range(200)]
     assert 0.01 < np.mean(np.array(p) <= 0.05) < 0.1
     assert nb.two_sample_p(rows(60, 2), rows(60, 2, 1) + 1, np.random.default_rng(0)) < 0.01
-    with pytest.raises(ValueError, match=r"b: got shape \(5, 2\), expected \(6, 2\)"):
-        nb.two_sample_p(rows(6, 2), rows(5, 2), np.random.default_rng(0))
 
 
-def test_one_nn_and_holes():
-    a, b, c = rows(500, 2), rows(500, 2, 1), rows(500, 2, 2)
-    assert abs(nb.one_nn(a, b) - 0.5) < 0.08 and nb.one_nn(a, b + 50) == 1
-    assert nb.holes(a, b, c) < 5 and nb.holes(a, b + 50, c) == 100
+def test_holes_are_a_hundredth_for_a_match_and_see_what_is_missing():
+    a, b, c = rows(800, 2), rows(800, 2, 1), rows(800, 2, 2)
+    assert nb.holes(a, b, c) < 4
+    assert nb.holes(a, b + 50, c) == 100
     assert nb.holes(a, b[b[:, 0] > 0], c) > 20
 
 
-def test_parzen_is_scipys_kernel_density():
-    samples, x = rows(40, 3), rows(7, 3, 1)
-    for sigma in (0.3, 1.0):
-        around = multivariate_normal(np.zeros(3), sigma**2 * np.eye(3))
-        by_hand = np.mean([np.log(np.mean(around.pdf(row - samples))) for row in x])
-        assert nb.parzen(x, samples, [sigma])[0] == pytest.approx(by_hand, rel=1e-4)
-    one = rows(60, 1)
-    kde = gaussian_kde(one.T)
-    width = float(np.sqrt(kde.covariance[0, 0]))
-    assert nb.parzen(x[:, :1], one, [width])[0] == pytest.approx(np.log(kde(x[:, 0])).mean(), rel=1e-4)
+# Known truth -------------------------------------------------------------------------------------------------------
 
 
-def test_parzen_stays_finite_and_names_bad_input():
-    assert np.isfinite(nb.parzen(rows(4, 784), 5 + rows(9, 784, 1), [0.01, 1])).all()
-    with pytest.raises(ValueError, match="samples, sigmas: expected rows of"):
-        nb.parzen(rows(4, 3), rows(9, 2), [1.0])
-    with pytest.raises(ValueError, match="widths above 0"):
-        nb.parzen(rows(4, 3), rows(9, 3), [0.0])
+def test_the_best_logit_gives_the_least_loss_of_the_discriminator():
+    """Eq. (2a): any other function of z does worse; and at equal distributions the loss is log 4."""
+    real = torch.tensor(rows(4000, 1, 1))[None]
+    fake = 1 + 0.5 * torch.tensor(rows(4000, 1, 2))[None]
+    loss = lambda logit: nb.discriminator_loss(logit(real), logit(fake)).item()  # noqa: E731
+    ratio = lambda z: torch.tensor(norm.logpdf(z) - norm.logpdf(z, 1, 0.5))  # noqa: E731
+    best = loss(ratio)
+    for wrong in (lambda z: ratio(z) + 0.3, lambda z: 0.8 * ratio(z), lambda z: -ratio(z), lambda z: 0 * z):
+        assert loss(wrong) > best
+    assert loss(lambda z: 0 * z) == pytest.approx(np.log(4))
 
 
-def test_the_best_discriminator_of_two_equal_gaussians_knows_nothing():
-    assert nb.js_value(0.0) == pytest.approx(-np.log(4), abs=1e-6)
-    assert nb.js_value(12.0) == pytest.approx(0, abs=1e-3)
+# Networks ----------------------------------------------------------------------------------------------------------
 
 
-# Priors ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("norm", [False, True])
+def test_layers_are_torchs_layers_member_by_member(norm):
+    layers, x = training.seeded(lambda: nb.Layers(3, 5, 4, 2, norm), 1), pictures(7, 5)
+    for eval_mode in (False, True):
+        layers.train(not eval_mode)
+        own, found = [], layers(x)
+        for k in range(3):
+            part = nn.Sequential()
+            for j, (w, b) in enumerate(zip(layers.weights, layers.biases, strict=True)):
+                linear = nn.Linear(*w.shape[1:])
+                linear.weight.data, linear.bias.data = w[k].T.detach(), b[k, 0].detach()
+                part.append(linear)
+                if j < 2 and norm:
+                    batch = nn.BatchNorm1d(4)
+                    if eval_mode:
+                        batch.running_mean = layers.norms[j].running_mean[4 * k:4 * k + 4]
+                        batch.running_var = layers.norms[j].running_var[4 * k:4 * k + 4]
+                    part.append(batch)
+                if j < 2:
+                    part.append(nn.ReLU())
+            own.append(part.train(not eval_mode)(x))
+        torch.testing.assert_close(found, torch.stack(own))
 
 
-@pytest.mark.parametrize("prior", [nb.gaussian, nb.mixture, nb.swiss_roll])
-def test_priors_have_shapes_and_follow_the_seed(prior):
-    a, b, c = (training.seeded(lambda: prior(300, 2), s) for s in (0, 0, 1))
-    assert a.shape == (300, 2) and torch.equal(a, b) and not torch.equal(a, c) and torch.isfinite(a).all()
+def test_a_code_is_probabilities_and_numbers_and_so_is_the_prior():
+    model = net(m=3).eval()
+    codes = model.encode(pictures(50, 6))
+    torch.testing.assert_close(codes[..., :3].sum(-1), torch.ones(2, 50))
+    torch.testing.assert_close(codes[..., 3:], model.encoder(pictures(50, 6))[..., 3:])
+    draws = training.seeded(lambda: model.prior(9000), 0)
+    assert draws.shape == (2, 9000, 5)
+    assert set(draws[..., :3].unique().tolist()) == {0, 1} and (draws[..., :3].sum(-1) == 1).all()
+    assert (draws[..., :3].mean((0, 1)) - 1 / 3).abs().max() < 0.02
+    assert draws[..., 3:].mean().abs() < 0.03 and (draws[..., 3:].std() - 1).abs() < 0.03
+    assert net(m=0).prior(4).shape == (2, 4, 2)
 
 
-def test_moments_of_the_priors():
-    z = training.seeded(lambda: nb.gaussian(20000, 5), 0)
-    assert z.shape == (20000, 5) and z.mean(0).abs().max() < 0.03 and (z.std(0) - 1).abs().max() < 0.03
-    petal = training.seeded(lambda: nb.mixture(20000, 2, torch.full((20000,), 5)), 0)  # the petal at 180 degrees
-    assert torch.allclose(petal.mean(0), torch.tensor([-3.0, 0.0]), atol=0.03)
-    assert torch.allclose(petal.std(0), torch.tensor([0.7, 0.25]), atol=0.02)
+def test_noise_and_blur_only_where_they_belong():
+    x = pictures(20, 6)
+    model = net(noise=0.5)
+    assert not torch.equal(model.encode(x), model.encode(x))
+    model.eval()
+    assert torch.equal(model.encode(x), model.encode(x))
+    model = net(blur=0.5)
+    codes = model.encode(x)
+    (z, y), (z_again, y_again) = model.judge(codes), model.judge(codes)
+    assert torch.equal(z, z_again) and not torch.equal(y, y_again)
 
 
-@pytest.mark.parametrize(("prior", "place"), [(nb.mixture, nb.petal_of), (nb.swiss_roll, nb.tenth_of)])
-def test_the_switch_sends_draws_to_their_part(prior, place):
-    label = torch.arange(2200) % 11
-    found = place(training.seeded(lambda: prior(2200, 2, label), 0).numpy())
-    known = label.numpy() < 10
-    assert (found == label.numpy())[known].mean() > 0.9
-    assert (np.bincount(found[~known], minlength=10) > 5).all()
-
-
-def test_log_densities_are_those_of_scipy():
-    z = rows(30, 2) * 2
-    assert np.allclose(nb.log_gaussian(torch.tensor(z)), multivariate_normal(np.zeros(2)).logpdf(z))
-    density = 0
-    for k in range(10):
-        c, s = np.cos(0.2 * np.pi * k), np.sin(0.2 * np.pi * k)
-        turn = np.array([[c, -s], [s, c]])
-        density += multivariate_normal(turn @ [3, 0], turn @ np.diag([0.49, 0.0625]) @ turn.T).pdf(z) / 10
-    assert np.allclose(nb.log_mixture(torch.tensor(z)), np.log(density))
+def test_misfit_is_the_cross_entropy_of_pixels_or_a_squared_error():
+    x = pictures(4, 6)
+    for pixels in (True, False):
+        model = net(pixels=pixels).eval()
+        codes = model.encode(x)
+        out, found = model.decoder(codes).detach(), model.misfit(codes, x).detach()
+        p = torch.sigmoid(out)
+        expected = -(x * p.log() + (1 - x) * (1 - p).log()) if pixels else (out - x) ** 2
+        torch.testing.assert_close(found, expected)
 
 
 # Phases ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [{}, {"m": 3}, {"m": 3, "heads": True}, {"told": 4}, {"variational": True}])
-def test_shapes_and_the_loss_of_reconstruction(shape):
-    model, x = net(**shape), toy()
-    told = torch.rand(200, 4) if "told" in shape else None
-    log_prior = nb.log_gaussian if "variational" in shape else None
-    loss, y, z = training.seeded(lambda: nb.reconstruction(model, x, told, log_prior=log_prior), 1)
-    assert loss.shape == () and y.shape == (200, shape.get("m", 0)) and z.shape == (200, 2)
-    if not log_prior:
-        p = torch.sigmoid(model.decode(y, z, told)).clamp(1e-9, 1 - 1e-9)
-        torch.testing.assert_close(loss, -(x * p.log() + (1 - x) * (1 - p).log()).sum(1).mean(), rtol=1e-4, atol=1e-4)
+def moved(model, step):
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    step()
+    return {name.split(".")[0] for name, p in model.named_parameters() if not torch.equal(p, before[name])}
 
 
-def test_the_extra_term_of_the_vae_is_the_kl_divergence_on_average():
-    model, x = net(variational=True), toy(4000)
-    priors = (nb.log_gaussian, lambda z: 0 * z[:, 0])
-    terms = [training.seeded(lambda p=p: nb.reconstruction(model, x, log_prior=p)[0].detach(), 3) for p in priors]
-    _, mean, s = model.encode(x)
-    log_q = (-0.5 * np.log(2 * np.pi) - 0.5 - s).sum(1).mean()
-    kl = (0.5 * (mean**2 + (2 * s).exp() - 1) - s).sum(1).mean()
-    assert float(terms[0] - terms[1]) == pytest.approx(float((kl - log_q).detach()), abs=0.03)
+def only(optimizers, *names):
+    """The same optimizers, of which the others stand still."""
+    for name, optimizer in optimizers.items():
+        optimizer.param_groups[0]["lr"] *= name in names
+    return optimizers
 
 
-@pytest.mark.parametrize("m", [0, 3])
-def test_each_phase_moves_its_own_part_only(m):
-    model, x = net(m=m), toy()
-    code = [p for name, p in model.named_parameters() if not name.startswith("judges")]
-    ours, theirs = (torch.optim.Adam(parts, 1e-2) for parts in (code, model.judges.parameters()))
-
-    def step(optimizer, loss):
-        model.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    _, y, z = nb.reconstruction(model, x)
-    real, fake = training.seeded(lambda: nb.drawn(model, nb.gaussian, y, z), 0)
-    assert moved(model, lambda: step(theirs, nb.judge(model, real, fake)[0])) == {"judges"}
-    assert moved(model, lambda: step(ours, nb.reconstruction(model, x)[0])) == {"encoder", "decoder"}
-    _, y, z = nb.reconstruction(model, x)
-    _, fake = training.seeded(lambda: nb.drawn(model, nb.gaussian, y, z), 0)
-    assert moved(model, lambda: step(ours, sum(nb.fool(model, fake).values()))) == {"encoder"}
-    assert all(p.grad is None or not p.grad.any() for p in model.judges.parameters())
-    if m:
-        assert moved(model, lambda: step(ours, nb.classification(model, x, torch.arange(200) % m))) == {"encoder"}
-
-
-def test_judge_says_how_often_it_is_right():
+@pytest.mark.parametrize(("phase", "parts"), [("reconstruction", {"encoder", "decoder"}), ("encoder", {"encoder"}),
+                                              ("discriminators", {"D_z", "D_y"}), ("classification", {"encoder"})])
+def test_each_phase_moves_its_own_networks(phase, parts):
     model = net()
-    with torch.no_grad():
-        for p in model.judges["z"].parameters():
-            p.zero_()
-        model.judges["z"][-1].bias.fill_(3.0)  # everything is called a draw
-    loss, right = nb.judge(model, {"z": torch.zeros(5, 2)}, {"z": torch.zeros(7, 2)})
-    assert right["z"] == 0.5 and loss.item() == pytest.approx(np.log1p(np.exp(-3)) + np.log1p(np.exp(3)), rel=1e-5)
+    labelled = pictures(2, 5, 6, seed=1), torch.arange(5).expand(2, 5) % 3
+    step = lambda: nb.training_step(model, only(optimizers(model), phase), pictures(8, 6), labelled)  # noqa: E731
+    assert moved(model, step) == parts
 
 
-def test_labels_reach_the_discriminator_as_a_switch():
-    model = net(switch=11)
-    label = torch.arange(22) % 11
-    real, fake = training.seeded(lambda: nb.drawn(model, nb.mixture, torch.zeros(22, 0), torch.zeros(22, 2), label), 0)
-    for codes in (real, fake):
-        assert codes["z"].shape == (22, 13) and torch.equal(codes["z"][:, 2:].argmax(1), label)
+def test_the_losses_of_a_step_are_their_formulas():
+    model, x = net(members=1), pictures(8, 6)
+    still = only(optimizers(model))
+    labelled = pictures(1, 5, 6, seed=1), torch.arange(5).expand(1, 5) % 3
+    torch.manual_seed(4)
+    found = nb.training_step(model, still, x, labelled)
+    torch.manual_seed(4)
+    y, z = model.encoder(x)[0].split([3, 2], 1)
+    y, draw = y.softmax(1), model.prior(8)[0]
+    D = lambda code: [torch.sigmoid(part) for part in (model.D_z(code[None, :, 3:]), model.D_y(code[None, :, :3]))]  # noqa: E731
+    code = torch.cat([y, z], 1)
+    fit = F.binary_cross_entropy(torch.sigmoid(model.decoder(code[None])[0]), x)
+    game = -sum(a.log().mean() + (1 - b).log().mean() for a, b in zip(D(draw), D(code), strict=True))
+    fool = -sum(b.log().mean() for b in D(code))
+    p = model.encoder(labelled[0])[0, :, :3].softmax(1)
+    cross = -np.mean([p[i, k].log().item() for i, k in enumerate(labelled[1][0].tolist())])
+    torch.testing.assert_close(found[:3], torch.stack([fit, game, fool]).detach())
+    assert found[3].item() == pytest.approx(cross, rel=1e-5)
 
 
-def test_the_class_prior_is_even_and_one_hot():
-    model = net(m=4)
-    y, z = torch.full((4000, 4), 0.25), torch.zeros(4000, 2)
-    real, _ = training.seeded(lambda: nb.drawn(model, nb.gaussian, y, z), 0)
-    assert set(real["y"].unique().tolist()) == {0.0, 1.0} and (real["y"].sum(1) == 1).all()
-    assert (real["y"].mean(0) - 0.25).abs().max() < 0.03
+def test_members_do_not_touch_each_other():
+    """Two members trained together end where each ends alone, where no batch norm or noise is drawn."""
+    x = pictures(64, 6)
+    both = net(m=0, members=2)
+    alone = net(m=0, members=1)
+    for name, p in alone.named_parameters():
+        p.data = both.get_parameter(name)[1:].detach().clone()
+    for model in (both, alone):
+        model.prior = lambda n, members=model.members: pictures(1, n, 2, seed=3).expand(members, -1, -1)
+        nb.train(model, x, 0, 12)
+    for name, p in alone.named_parameters():
+        torch.testing.assert_close(p, both.get_parameter(name)[1:], rtol=1e-3, atol=1e-5)
 
 
-def test_heads_are_pushed_apart_only_below_the_threshold():
-    W = torch.tensor([[0.0, 0.0], [1.0, 0.0], [100.0, 0.0]], requires_grad=True)
-    loss = nb.heads_apart(W, 5.0)
-    loss.backward()
-    assert loss.item() == pytest.approx(4.0) and W.grad[0, 0] > 0 > W.grad[1, 0] and not W.grad[2].any()
-
-
-# Training ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("changes", [{}, {"apart": True}])
-def test_training_is_deterministic_and_leaves_the_random_state_alone(changes):
-    def once():
-        model = net(m=3, norm=True)
-        few = toy(20), torch.arange(20) % 3
-        log = nb.train(model, toy(), nb.gaussian, 5, 30, few=few, noise=0.1, noise_y=0.1, **changes)
-        return log, model.state_dict()
-
-    torch.manual_seed(9)
-    state = torch.get_rng_state()
-    (a, one), (b, two) = once(), once()
-    assert torch.equal(state, torch.get_rng_state())
-    np.testing.assert_array_equal(a, b)
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    assert a.shape == (30, 7) and np.isfinite(a).all()
+def test_the_vaes_bound_is_that_of_torchs_distributions():
+    model, x = training.seeded(lambda: nb.AAE(1, 6, 2, hidden=8, cloud=True), 0), pictures(9, 6)
+    torch.manual_seed(2)
+    found = nb.vae_step(model, only(optimizers(model)), x)[0].item()
+    torch.manual_seed(2)
+    mean, log_s = model.encoder(x)[0].chunk(2, 1)
+    q = torch.distributions.Normal(mean, log_s.exp())
+    z = mean + log_s.exp() * torch.randn(1, 9, 2)[0]
+    kl = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
+    fit = torch.distributions.Bernoulli(logits=model.decoder(z[None])[0]).logits
+    fit = F.binary_cross_entropy_with_logits(fit, x, reduction="none").sum(1).mean()
+    assert found == pytest.approx((fit + kl).item(), rel=1e-5)
 
 
 @pytest.mark.slow
-def test_training_lowers_the_reconstruction_and_matches_the_prior():
-    x = torch.tensor(rows(2000, 6) @ rows(6, 6, 1), dtype=torch.float32)
-    model = net(hidden=32)
-    log = nb.train(model, x, nb.gaussian, 0, 600, pixels=False)
-    assert log[-50:, 0].mean() < 0.7 * log[:20, 0].mean() and np.isnan(log[:, 3]).all() and np.isnan(log[:, 4]).all()
-    with torch.no_grad():
-        z = model.encode(x)[1].numpy().astype(float)
-    assert nb.mmd2(z[:500], rows(500, 2, 3)) < 0.05
+def test_codes_move_to_the_prior_unless_the_encoder_is_deaf():
+    x = torch.sigmoid(torch.tensor(rows(600, 2) @ rows(2, 6, 1) * 2, dtype=torch.float32))
+    size = {}
+    for deaf in (False, True):
+        model = training.seeded(lambda: nb.AAE(2, 6, 2, hidden=32, norm=True), 0)
+        losses, _ = nb.train(model, x, 0, 400, deaf=deaf)
+        z = model.encode(x).detach().double().numpy()
+        size[deaf] = np.mean([nb.mmd2(part, rows(600, 2, 5)) for part in z])
+        assert losses[-20:, 0].mean() < losses[:20, 0].mean()
+    assert size[False] < 0.02 < size[True]
 
 
-def test_without_a_prior_the_discriminator_is_never_touched():
-    model = net()
-    assert "judges" not in moved(model, lambda: nb.train(model, toy(), None, 0, 10))
+@pytest.mark.slow
+def test_a_few_labels_name_the_blobs_and_shuffled_ones_do_not():
+    y = torch.arange(1200) % 3
+    centres = torch.tensor(rows(3, 6, 2)) * 1.5
+    x = torch.sigmoid(centres[y] + 0.3 * torch.tensor(rows(1200, 6, 3))).float()
+    right = {}
+    for name, labels in (("true", y[:6]), ("wrong", (y[:6] + 1) % 3)):
+        model = training.seeded(lambda: nb.AAE(2, 6, 2, m=3, hidden=32, norm=True, noise=0.1), 0)
+        nb.train(model, x, 0, 300, (x[:6].expand(2, -1, -1), labels.expand(2, -1)))
+        right[name] = (model.encode(x)[..., :3].argmax(-1) == y).float().mean().item()
+    assert right["true"] > 0.9 and right["wrong"] < 0.1
 
 
-def test_labels_only_leaves_the_decoder_alone():
-    model = net(m=3)
-    log, few = [], (toy(20), torch.arange(20) % 3)
-    parts = moved(model, lambda: log.append(nb.train(model, toy(), None, 0, 10, few=few, unlabelled=False)))
-    assert parts == {"encoder"} and np.isnan(log[0][:, :4]).all() and np.isfinite(log[0][:, 4]).all()
+def test_training_is_the_same_twice_and_names_what_is_not_finite():
+    x = pictures(300, 6)
+    ends = []
+    for _ in "ab":
+        model = net(m=3, norm=True, noise=0.2)
+        losses, looks = nb.train(model, x, 5, 7, look=lambda model: model.training, at=(2, 7))
+        assert losses.shape == (7, 4) and looks == [False, False]
+        ends.append(model.encode(x))
+    assert torch.equal(*ends)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        nb.train(net(m=0), torch.full((300, 6), torch.inf), 0, 2)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_phase_and_step():
-    model = net()
-    with torch.no_grad():
-        model.decoder[-1].bias.fill_(float("nan"))
-    with pytest.raises(nb.Stopped, match="reconstruction: the loss is not finite in step 1$"):
-        nb.train(model, toy(), nb.gaussian, 0, 40)
-    model = net()
-    with torch.no_grad():
-        model.judges["z"][-1].bias.fill_(float("nan"))
-    with pytest.raises(nb.Stopped, match="regularization: D: the loss is not finite in step 1$"):
-        nb.train(model, toy(), nb.gaussian, 0, 40)
+def test_more_labels_than_a_batch_are_taken_in_turn():
+    seen = []
+
+    def step(model, optimizers, x, few):
+        seen.append(few[1])
+        return torch.zeros(4)
+
+    labelled = pictures(2, 250, 6), torch.arange(250).expand(2, 250)
+    nb.train(net(), pictures(300, 6), 0, 12, labelled, step)
+    assert {part.shape for part in seen} == {(2, 100)} and len(torch.cat(seen, 1).unique()) > 200
 
 
-def test_the_step_is_the_first_bad_one():
-    log = np.full((60, 7), np.nan)
-    log[:, 0] = 1.0
-    log[33:, 4] = np.inf
-    with pytest.raises(nb.Stopped, match="classification: the loss is not finite in step 34$"):
-        nb.watch(log, 60)
+# Names, labels, places ---------------------------------------------------------------------------------------------
 
 
-def test_a_discriminator_that_wins_or_is_dead_stops_the_run():
-    healthy = np.tile([100.0, 1.3, 0.8, 0.9, np.nan, 0.6, 0.55], (200, 1))
-    nb.watch(healthy, 200)
-    for k, name in enumerate("zy"):
-        won, dead = healthy.copy(), healthy.copy()
-        won[100:, 2 + k], won[100:, 5 + k], dead[100:, 5 + k] = 6.0, 1.0, 0.5
-        with pytest.raises(nb.Stopped, match=f"regularization: D_{name} has won by step 200"):
-            nb.watch(won, 200)
-        with pytest.raises(nb.Stopped, match=f"regularization: D_{name} is dead by step 200"):
-            nb.watch(dead, 200)
-        nb.watch(won, 200, strict=False)
-        nb.watch(won[:150], 150)  # not yet a whole window
+def test_named_takes_the_surest_picture_of_each_cluster():
+    confidence = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    assert nb.named(confidence, [7, 3, 5]).tolist() == [7, 3]
 
 
-def test_a_dead_discriminator_is_found_in_a_real_run():
-    model = net()
-    with torch.no_grad():
-        for p in model.judges["z"].parameters():
-            p.zero_()
-    with pytest.raises(nb.Stopped, match="D_z is dead by step 100"):
-        nb.train(model, toy(), nb.gaussian, 0, 120, judge_rate=0.0)
+def test_few_labels_are_balanced_and_follow_the_draw(monkeypatch):
+    monkeypatch.setattr(nb, "y", torch.arange(500) % 10, raising=False)
+    one = nb.few_labels(100, 0)
+    assert np.bincount(nb.y[one]).tolist() == [10] * 10 and len(one.unique()) == 100
+    assert torch.equal(one, nb.few_labels(100, 0)) and not torch.equal(one, nb.few_labels(100, 1))
 
 
-def test_bad_input_is_named():
-    with pytest.raises(ValueError, match=r"unknown settings \['adversery'\]"):
-        nb.train(net(), toy(), nb.gaussian, 0, 5, adversery=1.0)
-    x = toy()
-    x[:3, 1] = np.nan
-    with pytest.raises(ValueError, match="x: 3 of 200 rows hold NaN or infinite"):
-        nb.train(net(), x, nb.gaussian, 0, 5)
-
-
-# What is made of it ------------------------------------------------------------------------------------------------
-
-
-def test_a_cluster_is_named_by_its_most_confident_picture():
-    sure = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4], [0.95, 0.05, 0.0]])
-    assert nb.named(sure, np.array([4, 5, 6, 7])).tolist() == [7, 5, 6]
-
-
-def test_between_is_linear_inside_and_nearest_outside():
-    place = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
-    values = place @ [[1.0, 10.0], [2.0, 20.0]]
-    np.testing.assert_allclose(nb.between(place, values, np.array([[1.0, 1.0], [0.5, 1.0]])), [[3, 30], [2.5, 25]])
-    np.testing.assert_allclose(nb.between(place, values, np.array([[9.0, 0.0]])), [[2, 20]])
-
-
-def test_outlier_scores_find_far_packets():
-    nb.cfg = {"lab_steps": 60}
-    known = rows(300, 8) @ rows(8, 12, 5)
-    parts = {"usual": rows(100, 8, 1) @ rows(8, 12, 5), "far": 30 + rows(100, 12, 2)}
-    found = nb.outlier_scores(known, parts, 0)
-    assert found["far", "reconstruction"] > 0.95 and found["far", "nearest packet"] == 1.0
-    assert {part for part, _ in found} == {"far"}
+def test_between_is_linear_inside_and_the_nearest_outside():
+    place = np.array([[0, 0], [2, 0], [0, 2], [2, 2.0]])
+    values = place @ [[1.0], [3.0]]
+    new = np.array([[1, 1], [0.5, 1.0], [9, 9]])
+    np.testing.assert_allclose(nb.between(place, values, new)[:, 0], [4, 3.5, 8])
