@@ -1,7 +1,6 @@
 """The structure that every notebook of the collection keeps: `lint(nb, stem)` gives what is wrong, a sentence each.
 
-There are two forms. Notebooks with the metadata `edition` 2 are in the second one; those of LEGACY are in the first
-until they are rewritten, and no other notebook may be.
+Notebooks have the form of the second edition, and the metadata `edition` 2.
 """
 
 import ast
@@ -11,14 +10,9 @@ import functools
 import re
 import symtable
 
-from csi_papers.course.assignments import HIDDEN, Malformed, exercises_of
+from csi_papers.course.assignments import Malformed, exercises_of
 from csi_papers.run import notebook as checks
 
-LEGACY = ("06_aae",)
-OLD_SECTIONS = ("Parameters and setup", "The problem and the idea", "Symbols", "Known truth", "The method", "The data",
-                "Reproduction", "Does it survive?", "Paper, code and us", "Exercises", "What we learned", "Results")
-OLD_CARD = ("Claim", "Verdict", "Prerequisites", "Time", "Data")
-OLD_CELLS, OLD_LINES = 70, 25
 SECTIONS = ("Set-up", "The problem and the idea", "Known truth", "The method", "The data and its trap", "Reproduction",
             "Does it survive?", "What we chose", "What we learned", "Results")
 CARD = ("Paper", "Claim", "Prerequisites", "You will be able to", "Time", "Data")
@@ -41,9 +35,7 @@ def lint(nb, stem, deeper=False):
         refused = [str(err)]
     if not nb.cells:
         return refused
-    old = stem in LEGACY and nb.metadata.get("edition") != 2
-    form = _old(nb) if old else _second(nb, deeper)
-    return [*refused, *_whole(nb), *form, *_sizes(nb),
+    return [*refused, *_whole(nb), *_second(nb, deeper), *_sizes(nb),
             *(f"{checks.label(cell, n)}: {text}" for n, cell in enumerate(nb.cells, 1) for text in _cell(nb, n - 1))]
 
 
@@ -96,24 +88,6 @@ def _sections(nb, expected):
             return
     if len(found) > len(expected):
         yield f"level-2 heading {found[len(expected)]!r} is one too many"
-
-
-def _old(nb):
-    """What the first form asks for, and the second does not."""
-    yield from _sections(nb, OLD_SECTIONS)
-    card = ""
-    for cell in nb.cells:
-        if cell.cell_type != "markdown" or headings(cell.source, 2):
-            break
-        card += cell.source
-    if missing := [word for word in OLD_CARD if not re.search(rf"\b{word}", card)]:
-        yield f"the card lacks {', '.join(missing)}"
-    if len(nb.cells) > OLD_CELLS:
-        yield f"{len(nb.cells)} cells, expected at most {OLD_CELLS}"
-    for number, cell in enumerate(nb.cells, 1):
-        lines = len(HIDDEN.sub("", cell.source).splitlines())  # hidden tests are in no student's copy
-        if cell.cell_type == "code" and lines > OLD_LINES:
-            yield f"{checks.label(cell, number)}: {lines} lines, expected at most {OLD_LINES}"
 
 
 def _second(nb, deeper):

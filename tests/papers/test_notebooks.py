@@ -10,13 +10,12 @@ import executed
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from notebook_lint import CARD, LEGACY, OLD_CELLS, OLD_SECTIONS, SECTIONS, lint
+from notebook_lint import CARD, SECTIONS, lint
 
 from csi_utils import claims
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted([*FOLDER.glob("*.ipynb"), *FOLDER.glob("deeper/*.ipynb")])
-SECOND = [path for path in PATHS if path.stem not in LEGACY]
 RUFF = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
 
 
@@ -33,7 +32,7 @@ def test_structure(path):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", SECOND, ids=named)
+@notebook
 @pytest.mark.parametrize("rule", [("format", "--diff"), ("check", "--select", "E501")], ids=["format", "E501"])
 def test_the_code_is_formatted_at_88_columns(path, rule):
     done = subprocess.run([RUFF, *rule, "--isolated", "--line-length", "88", path], capture_output=True, text=True)
@@ -56,9 +55,8 @@ def test_smoke_run(path, tmp_path_factory):
     assert result["claims"] and result["environment"]["inputs"]["parameters"]["source"] == "embedded"
 
 
-# The rules, on made-up notebooks of both forms.
+# The rules, on made-up notebooks.
 
-OLD_CARD = "# A paper\n\n**Claim.** One. **Verdict.** Two. **Prerequisites.** Three. **Time.** Four. **Data.** Five."
 CARD_TABLE = "# 99 · A paper\n\n| | |\n|---|---|\n" + "\n".join(f"| **{name}** | Words. |" for name in CARD)
 SETUP = 'SIZES = {"smoke": {"n": 1, "k": 2}, "standard": {"n": 2, "k": 2},\n    "full": {"n": 3, "k": 3.5}}'
 SOLUTION = "def f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n    return exercises.TODO"
@@ -78,23 +76,8 @@ def start(nb):
     add(nb, f'ledger = claims.open("x", profile, seed)\n{SETUP}', "setup")
 
 
-def old():
-    """A good notebook of the first form."""
-    nb = new_notebook(cells=[new_markdown_cell(OLD_CARD)])
-    for number, name in enumerate(OLD_SECTIONS, 1):
-        nb.cells.append(new_markdown_cell(f"## {number}. {name}\n\n```\n## not a heading\n```"))
-        if number == 1:
-            start(nb)
-        if number == 4:
-            add(nb, 'plots.show(fig, alt="A curve that falls from left to right")', "figure", "main-figure")
-        if number == 10:
-            add(nb, "### BEGIN SOLUTION\nx = 1\n### END SOLUTION", "exercise", "solution")
-            add(nb, "exercises.check(x, [exercises.case(expect=1)])", "check")
-    return nb
-
-
 def good(deeper=False):
-    """A good notebook of the second form."""
+    """A good notebook."""
     card = CARD_TABLE.replace("99 ·", "99, deeper ·") if deeper else CARD_TABLE
     nb = new_notebook(cells=[new_markdown_cell(card)], metadata={"edition": 2})
     sections = ("Set-up", "Solved by hand", "Results") if deeper else SECTIONS
@@ -115,18 +98,11 @@ def good(deeper=False):
 
 
 def test_good_notebooks_have_nothing_to_complain_about():
-    assert lint(old(), LEGACY[0]) == lint(good(), "99_x") == lint(good(deeper=True), "99_x", deeper=True) == []
+    assert lint(good(), "99_x") == lint(good(deeper=True), "99_x", deeper=True) == []
 
 
 def test_an_empty_notebook_is_refused_and_no_more():
     assert len(lint(new_notebook(), "99_x")) == 1
-
-
-def test_the_first_form_is_for_the_notebooks_that_have_it():
-    assert "the metadata edition is None, expected 2" in lint(old(), "99_x")
-    assert lint(good(), LEGACY[0]) == []
-    first = [stem for stem in LEGACY if nbformat.read(FOLDER / f"{stem}.ipynb", 4).metadata.get("edition") != 2]
-    assert first == list(LEGACY), "one of LEGACY is rewritten: shorten that list in notebook_lint.py"
 
 
 def find(nb, text):
@@ -170,20 +146,6 @@ def fires(nb, stem, change, message, deeper=False):
         assert found == []
     else:
         assert any(message in text for text in found), found
-
-
-@pytest.mark.parametrize(("change", "message"), [
-    (swap("**Verdict.** Two.", ""), "the card lacks Verdict"),
-    (drop("## 3. Symbols"), "level-2 heading 3 is '4. Known truth', expected '## 3. Symbols"),
-    (swap("## 5. The method", "## The method"), "level-2 heading 5 is 'The method'"),
-    (lambda nb: nb.cells.append(new_markdown_cell("## 13. More")), "'13. More' is one too many"),
-    (drop("## 12. Results"), "level-2 heading 12 is 'the end'"),
-    (swap("## 12. Results", "## Results"), None),
-    (lambda nb: nb.cells.extend(new_code_cell("x = 1") for _ in range(OLD_CELLS)), f"expected at most {OLD_CELLS}"),
-    (code("x = 1\n" * 26), "26 lines, expected at most 25"),
-])
-def test_each_rule_of_the_first_form_fires(change, message):
-    fires(old(), LEGACY[0], change, message)
 
 
 @pytest.mark.parametrize(("change", "message"), [
