@@ -5,7 +5,6 @@ import pytest
 import torch
 from notebook_code import definitions
 from torch import nn
-from torch.nn import functional as nnf
 
 nb = definitions("07_alae")
 nb.DEVICE, nb.seed, nb.REPEATS, nb.RATE = torch.device("cpu"), 0, 2, 2e-3
@@ -77,7 +76,8 @@ class Spy:
 
 
 @pytest.mark.parametrize(("name", "moved"), [
-    ("ALAE", "EDFGEG"), ("no step III", "EDFG"), ("separate D", "TDFGEG"), ("LR", "TDGE"), ("BiGAN", "DEG"), ("AE", "EG"),
+    ("ALAE", "EDFGEG"), ("no step III", "EDFG"), ("separate D", "TDFGEG"), ("LR", "TDGE"), ("BiGAN", "DEG"),
+    ("AE", "EG"),
 ])
 def test_each_step_moves_its_networks_and_no_other(name, moved):
     nets, adams, step = nb.start(name, 2, 12)
@@ -160,7 +160,7 @@ def digits_at_hand(monkeypatch):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_training_is_the_same_bits_again(name, digits_at_hand):
     found = [nb.train(name, 2, 12, (2, 4)) for _ in range(2)]
-    for nets, losses, seen in found:
+    for _, losses, seen in found:
         assert losses.shape[0] == 4 and np.isfinite(losses).all() and seen.shape == (2, 2, 2)
     assert (found[0][1] == found[1][1]).all()
     assert torch.equal(weights(found[0][0]["E"]), weights(found[1][0]["E"]))
