@@ -37,8 +37,9 @@ endif
 run: $(READY)
 	$(PY) -m csi_papers run --profile $(PROFILE) --source $(SOURCE) --seed $(SEED) --jobs $(JOBS) --report build/report
 
+# Three processes on two cores: several tests wait, for a browser, a sandbox or a limit.
 test: $(READY) lint
-	$(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 check: $(READY) lint
 	$(PY) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not notebook and not slow and not browser"
