@@ -1,4 +1,4 @@
-"""Import the functions that a notebook defines, without running the notebook."""
+"""The functions that a notebook defines, to import or to read, without running the notebook."""
 
 import ast
 import json
@@ -10,15 +10,27 @@ NOTEBOOKS = pathlib.Path(__file__).resolve().parents[2] / "notebooks"
 
 def definitions(stem):
     """A module with the imports, functions and all-capitals constants of notebooks/STEM.ipynb, nothing else run."""
-    notebook = json.loads((NOTEBOOKS / f"{stem}.ipynb").read_text(encoding="utf-8"))
     module = types.ModuleType(stem)
-    for cell in notebook["cells"]:
-        if cell["cell_type"] != "code":
-            continue
-        tree = ast.parse("".join(cell["source"]))
+    for cell_id, text in _code(stem):
+        tree = ast.parse(text)
         tree.body = list(filter(is_definition, tree.body))
-        exec(compile(tree, f"{stem}:{cell['id']}", "exec"), module.__dict__)
+        exec(compile(tree, f"{stem}:{cell_id}", "exec"), module.__dict__)
     return module
+
+
+def sources(stem):
+    """{name: text} of every function and class of notebooks/STEM.ipynb, as it stands there."""
+    found = {}
+    for _, text in _code(stem):
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found[node.name] = ast.get_source_segment(text, node)
+    return found
+
+
+def _code(stem):
+    notebook = json.loads((NOTEBOOKS / f"{stem}.ipynb").read_text(encoding="utf-8"))
+    return [(cell["id"], "".join(cell["source"])) for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
 def is_definition(node):

@@ -1,13 +1,11 @@
 """The definitions of the deeper notebook of DSAN: what it takes over, its test, its switches and its radio data."""
 
-import ast
-import json
 import os
 
 import numpy as np
 import pytest
 import torch
-from notebook_code import NOTEBOOKS, definitions
+from notebook_code import definitions, sources
 from scipy import stats
 
 from csi_utils import datasets, training
@@ -15,17 +13,6 @@ from csi_utils import datasets, training
 nb = definitions("deeper/04_frames_and_other_data")
 TAKEN = ("kernel_sum", "lmmd", "mmd", "ramp", "features_of", "predicted", "dsan", "source_only", "dan",
          "endless", "adapt")
-
-
-def sources(name):
-    """The text of every function of a notebook, as it stands there."""
-    found = {}
-    for cell in json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "code":
-            text = "".join(cell["source"])
-            found |= {node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body
-                      if isinstance(node, ast.FunctionDef)}
-    return found
 
 
 def test_what_is_taken_over_is_word_for_word_that_of_notebook_04():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from notebook_code import definitions
+from notebook_code import definitions, sources
 from scipy.stats import gaussian_kde, multivariate_normal
 from torch.nn import functional as F
 
@@ -11,6 +11,10 @@ from csi_utils import training
 
 nb = definitions("deeper/06_style_and_switch")
 nb.seed = nb.number = 0
+
+
+def test_its_layers_are_word_for_word_those_of_notebook_06():
+    assert sources("deeper/06_style_and_switch")["Layers"] == sources("06_aae")["Layers"]
 
 
 def net(**options):

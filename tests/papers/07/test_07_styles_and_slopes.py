@@ -1,26 +1,12 @@
 """The definitions of the deeper notebook of ALAE: what it takes over, its switches, Eq. (5) and the style generator."""
 
-import ast
-import json
-
 import torch
-from notebook_code import NOTEBOOKS, definitions
+from notebook_code import definitions, sources
 from torch.nn import functional as nnf
 
 nb = definitions("deeper/07_styles_and_slopes")
 nb.seed, nb.REPEATS, nb.RATE = 0, 2, 2e-3
 TAKEN = ("squared_slope", "Layer", "layers", "PixelNorm", "Encoder", "four_networks", "descend")
-
-
-def sources(name):
-    """The text of every function and class of a notebook, as it stands there."""
-    found = {}
-    for cell in json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "code":
-            text = "".join(cell["source"])
-            found |= {node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body
-                      if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    return found
 
 
 def rows(*shape, seed=0):
