@@ -162,6 +162,15 @@ def test_each_phase_moves_its_own_networks(phase, parts):
     assert moved(model, step) == parts
 
 
+def test_without_the_game_no_discriminator_moves_and_the_losses_are_those_of_phases_1_and_3():
+    model, x, labelled = net(), pictures(8, 6), (pictures(2, 5, 6, seed=1), torch.arange(5).expand(2, 5) % 3)
+    still = only(optimizers(model))
+    kept = nb.no_game_step(model, still, x, labelled), nb.training_step(model, still, x, labelled)
+    torch.testing.assert_close(kept[0], kept[1] * torch.tensor([1, 0, 0, 1]))
+    step = lambda: nb.no_game_step(model, optimizers(model), x, labelled)  # noqa: E731
+    assert moved(model, step) == {"encoder", "decoder"}
+
+
 def test_the_losses_of_a_step_are_their_formulas():
     model, x = net(members=1), pictures(8, 6)
     still = only(optimizers(model))
