@@ -197,3 +197,30 @@ def test_ways_share_their_ends_and_run_straight_in_w():
         torch.testing.assert_close(pictures[:, -1], found["W"][:, -1], atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(nb.detour(found["W"]), torch.ones(2, 6), atol=1e-3, rtol=1e-3)
     assert (nb.detour(found["Z"]) > 1.05).all()
+
+
+# What is recorded ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("digits", "unfit", "kept"), [
+    ("mnist", "", ("record", 3.0)), ("mnist", "not tested: too early", ("not_run", "not tested: too early")),
+    ("mnist-5000", "", ("not_run", "mnist is not available in this run")),
+])
+def test_a_measure_is_recorded_or_the_reason_why_it_is_not(digits, unfit, kept, monkeypatch):
+    found = []
+
+    class Ledger:
+        measures = {"C1": {"profiles": ["full"]}}
+
+        def record(self, id, value, **rest):
+            found.append(("record", value))
+
+        def not_run(self, id, reason):
+            found.append(("not_run", reason))
+
+    monkeypatch.setattr(nb, "ledger", Ledger(), raising=False)
+    monkeypatch.setattr(nb, "DIGITS", digits, raising=False)
+    for profile in ("standard", "full"):  # at standard C1 is not measured
+        monkeypatch.setattr(nb, "profile", profile, raising=False)
+        nb.put("C1", 3.0, "words", unfit=unfit)
+    assert found == [kept]
