@@ -32,8 +32,12 @@ def run(args):
     # A file is named from here, but the notebook runs in its own folder.
     given = {name: str(Path(value).resolve()) if value.endswith(".npz") and Path(value).is_file() else value
              for name, value in args.parameters}
-    results = runner.run_many(notebooks, out, args.profile, args.source, args.seed, given, jobs=args.jobs,
-                              resume=args.resume)
+    try:
+        results = runner.run_many(notebooks, out, args.profile, args.source, args.seed, given, jobs=args.jobs,
+                                  resume=args.resume)
+    except ValueError as err:
+        print(f"nothing was run: {err}", file=sys.stderr)
+        return 2
     records = [record for result in results for record in result["claims"]]
     print(f"\n{verdicts.text_table(records)}\n")
     if args.report:
@@ -180,8 +184,11 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("stopped; no kernel is left running", file=sys.stderr)
         return 130
-    except (FileNotFoundError, ModuleNotFoundError) as err:
+    except (OSError, ModuleNotFoundError) as err:
         from csi_utils.files.sources import NoMirror
+        if file := getattr(err, "filename", None):  # the system's own words
+            why = "a file, expected a folder" if isinstance(err, FileExistsError) else err.strerror
+            err = f"{file}: {why}"
         print(err, file=sys.stderr)
         return 2 if isinstance(err, NoMirror) else 1
 

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from base64 import b64decode
 from pathlib import Path
 
@@ -25,14 +26,13 @@ TEXTS = ("README*.md", "LICENSE", "data/README.md", "docs/*.md", "docs/*.toml", 
 
 
 def gather(results, folder):
-    """Write everything that Sphinx reads into a folder, which is emptied first. Returns it.
+    """Write everything that Sphinx reads into a new folder. Returns it.
 
     Raises FileNotFoundError (no executed notebook) or ModuleNotFoundError (the extra "book" is not installed).
     """
     runs = [(stem, nb, run) for stem, nb, run in contents.executed(contents.results(results)) if nb is not None]
     mathjax = contents.vendored("static/mathjax/tex-svg.js", "sphinx-mathjax-offline")
     folder = Path(folder)
-    shutil.rmtree(folder, ignore_errors=True)
     for name in ("notebooks/deeper", "figures", "docs/papers", "data", "_static/mathjax", "_extra/slides"):
         (folder / name).mkdir(parents=True)
     shutil.copy(mathjax, folder / "_static" / "mathjax")
@@ -205,15 +205,19 @@ def build(results=None, out=None, quiet=True):
     """Build the book. Returns (path of index.html, number of warnings).
 
     Raises FileNotFoundError, naming the command that makes them, when there is no executed notebook, and
-    ModuleNotFoundError when the extra "book" is not installed.
+    ModuleNotFoundError when the extra "book" is not installed, ValueError for a folder that holds anything but a book.
     """
     contents.vendored("sphinx/application.py", "sphinx")
     from sphinx.cmd.build import main
     out = Path(out or ROOT / "build" / "book")
-    pages = gather(results, out.parent / f"{out.name}-pages")
-    shutil.rmtree(out, ignore_errors=True)
-    status = main(["-b", "html", "-W", "--keep-going", *(["-q"] if quiet else []),
-                   "-d", str(out.parent / f"{out.name}-trees"), str(pages), str(out)])
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()) and not (out / ".buildinfo").is_file():
+        raise ValueError(f"out: {out} holds other files, and a book replaces what is there; name a new folder")
+    with tempfile.TemporaryDirectory(prefix="csi-book-") as scratch:
+        pages, made = gather(results, Path(scratch) / "pages"), Path(scratch) / "book"
+        status = main(["-b", "html", "-W", "--keep-going", *(["-q"] if quiet else []), str(pages), str(made)])
+        shutil.rmtree(out)
+        shutil.move(made, out)
     return out / "index.html", status
 
 

@@ -62,9 +62,25 @@ def environment():
 
 
 def write(path, text):
-    """Atomically: whoever reads sees the old file or the new one."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False,
-                                     encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)  # a temporary file is its owner's alone, a result is not
-    os.replace(file.name, path)
+    """Atomically: whoever reads sees the old file or the new one. Raises OSError, which names the file."""
+    write_all({path: text})
+
+
+def write_all(texts):
+    """Write {path: text}; the first old file is touched when every new one is whole."""
+    ready = {}
+    try:
+        for path, text in texts.items():
+            with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False,
+                                             encoding="utf-8") as file:
+                ready[file.name] = path
+                file.write(text)
+            os.chmod(file.name, 0o644)  # a temporary file is its owner's alone, a result is not
+        for name, path in ready.items():
+            os.replace(name, path)
+    except OSError as err:
+        raise OSError(err.errno, err.strerror, str(path)) from None
+    finally:
+        for name in ready:
+            with contextlib.suppress(FileNotFoundError):  # in its place
+                os.unlink(name)

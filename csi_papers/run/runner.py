@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import filelock
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
@@ -26,7 +27,7 @@ from csi_utils.files import sources
 
 from . import engine, notebook
 from .notebook import Refused
-from .provenance import environment, finished, inputs, write
+from .provenance import environment, finished, inputs, write_all
 
 # s: a cell, a notebook. They stop what hangs, so ten times the usual time must fit in, on a busy machine too.
 LIMITS = {"smoke": (600, 1200), "standard": (1800, 3600), "full": (24 * 3600, 48 * 3600)}
@@ -43,19 +44,20 @@ def run_notebook(path, out_dir, profile="smoke", source=None, seed=0, parameters
     values, do not judge bands. graded: fail when an exercise check did not pass. real: from `real_data`. bar: show
     the progress over its cells.
 
-    A notebook that fails does not raise: "status" is then "failed: " and why. Raises OSError when out_dir
-    cannot be written.
+    A notebook that fails does not raise: "status" is then "failed: " and why. Raises Refused for parameters that it
+    does not have, FileNotFoundError without a notebook, OSError when out_dir cannot be written; older files stay then.
     """
     path, out_dir = Path(path), Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    executed, result_file = out_dir / f"{path.stem}.ipynb", out_dir / f"{path.stem}.json"
-    for stale in (executed, result_file):
-        stale.unlink(missing_ok=True)
     given = {"profile": profile, "source": source or default_source(profile), "seed": seed} | (parameters or {})
     started, nb, records, reasons = time.monotonic(), None, [], []
     try:
         nb = notebook.read(path)
-        given = notebook.fit(notebook.check(nb), given)
+        defaults = notebook.check(nb)
+    except Refused as err:
+        reasons = [f"refused: {err}"]
+    else:
+        given = notebook.fit(defaults, given)
+        out_dir.mkdir(parents=True, exist_ok=True)
         if network is None:
             network = given["profile"] != "smoke" and given["source"] != "embedded"
         limits = LIMITS[given["profile"]]
@@ -67,18 +69,20 @@ def run_notebook(path, out_dir, profile="smoke", source=None, seed=0, parameters
         records, found = _findings(nb, given, measure, graded)
         if session.error is None:
             reasons = (reasons or _unfinished(nb, session, numbers)) + found
-    except (Refused, FileNotFoundError) as err:
-        reasons = [f"refused: {err}"]
     result = {
         "notebook": path.stem, "profile": given["profile"], "source": given["source"], "seed": given["seed"],
         "seconds": round(time.monotonic() - started, 3),
         "status": "failed: " + "; ".join(reasons) if reasons else "ok", "claims": records,
         "environment": environment() | {"inputs": inputs(path, given, real)},
     }
+    executed, texts = out_dir / f"{path.stem}.ipynb", {}
     if nb is not None:
         nb.metadata["papermill"] = dict(nb.metadata.get("papermill", {}), input_path=path.name, output_path=path.name)
-        write(executed, nbformat.writes(nb))
-    write(result_file, json.dumps(result, indent=1, ensure_ascii=False))
+        texts[executed] = nbformat.writes(nb)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    write_all(texts | {out_dir / f"{path.stem}.json": json.dumps(result, indent=1, ensure_ascii=False)})
+    if nb is None:
+        executed.unlink(missing_ok=True)  # of an earlier run: it does not belong to this result
     return result
 
 
@@ -219,35 +223,68 @@ def run_many(notebooks, out_dir, profile="smoke", source=None, seed=0, parameter
     """`run_notebook` for each, jobs at a time (they share the cores). Returns the results, in order.
 
     resume: keep results that say ok for the same notebook, csi_utils, data files and parameters. quiet: print
-    nothing. options: passed on. Raises ValueError for two notebooks of one name, sources.NoMirror as `real_data`.
+    nothing. options: passed on. Before anything runs or is written it raises ValueError for a path that is no notebook,
+    two of one name, parameters that a notebook does not have, and a folder that another run writes to; sources.NoMirror
+    as `real_data`; OSError.
     """
-    paths = [Path(p) for p in notebooks]
-    if len({p.stem for p in paths}) < len(paths):
-        raise ValueError(f"notebooks: two have the same name among {', '.join(p.name for p in paths)}")
+    paths, out_dir = [Path(p) for p in notebooks], Path(out_dir)
+    _asked_for(paths, {"profile": profile} | (parameters or {}))
+    source = source or default_source(profile)
+    if jobs > 1:
+        options.setdefault("workers", max(1, (os.cpu_count() or 1) // jobs))
+    options["bar"] = sys.stderr.isatty() and not quiet
 
     def say(text):
         if not quiet:
             with tqdm.external_write_mode():  # beside a progress bar
                 print(text, flush=True)
 
-    source = source or default_source(profile)
-    real = real_data(source, say)
-    if jobs > 1:
-        options.setdefault("workers", max(1, (os.cpu_count() or 1) // jobs))
-    options["bar"] = sys.stderr.isatty() and not quiet
-
     def one(path):
         key = _key(path, profile, source, seed, parameters, real)
-        if resume and (old := finished(Path(out_dir) / f"{path.stem}.json", key)):
+        if resume and (old := finished(out_dir / f"{path.stem}.json", key)):
             return old, "kept"
         done = run_notebook(path, out_dir, profile, source, seed, parameters, real=real, **options)
         return done, f"{done['seconds']:.1f} s"
 
     results = {}
-    for path, (result, took) in in_parallel(one, paths, jobs):
-        results[path] = result
-        say(f"{path.stem}: {result['status']} ({took})")
+    with _alone_in(out_dir):
+        real = real_data(source, say)
+        for path, (result, took) in in_parallel(one, paths, jobs):
+            results[path] = result
+            say(f"{path.stem}: {result['status']} ({took})")
     return [results[path] for path in paths]
+
+
+def _asked_for(paths, parameters):
+    """Refuse what nobody meant: a mistyped name of a notebook or of a parameter. Raises ValueError."""
+    for path in paths:
+        if path.suffix != ".ipynb" or not path.is_file():
+            raise ValueError(f"notebooks: got {path}, expected the path of a notebook")
+        if [other.stem for other in paths].count(path.stem) > 1:
+            raise ValueError(f"notebooks: {path.stem} is there twice, expected each name once: results are named so")
+        try:
+            defaults = notebook.check(notebook.read(path))
+        except Refused:
+            continue  # no mistake of whoever asked: it is this notebook's result
+        try:
+            notebook.fit(defaults, parameters)
+        except Refused as err:
+            raise ValueError(f"{path.stem}: {err}") from None
+
+
+@contextlib.contextmanager
+def _alone_in(folder):
+    """Nobody else's run writes to this folder meanwhile. Raises ValueError where one does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                    (folder / ".lock").unlink()
+    except filelock.Timeout:
+        raise ValueError(f"out: another run is writing to {folder}; wait for it, or name another folder") from None
 
 
 def notebooks():

@@ -157,6 +157,14 @@ def test_a_book_of_some_notebooks_has_no_link_to_the_others(tiny_runs, tmp_path)
     assert hidden == ["hidden = 'collapsed code'"]
 
 
+def test_a_folder_that_is_no_book_is_never_replaced(tiny_runs, tmp_path):
+    pytest.importorskip("sphinx_book_theme", reason="the extra book is not installed")
+    (tmp_path / "thesis.tex").write_text("of three years")
+    with pytest.raises(ValueError, match="holds other files"):
+        book.build(tiny_runs, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 def test_the_table_of_contents_for_jupyterlab_names_every_notebook(tmp_path):
     page = contents.start_here(ROOT / "notebooks")
     assert page.startswith("# Start here") and "git checkout" in page

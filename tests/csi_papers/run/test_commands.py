@@ -1,9 +1,12 @@
 """What the runner and its commands do without a kernel: nonsense is refused, limits and environment are right."""
 
+import os
 import subprocess
 import sys
 import time
 
+import bad_notebooks
+import filelock
 import pytest
 
 from csi_papers import __main__
@@ -17,13 +20,53 @@ def test_files_that_are_no_notebooks(tmp_path):
         (tmp_path / f"{name}.ipynb").write_text(text)
         result = run_notebook(tmp_path / f"{name}.ipynb", tmp_path / "out")
         assert result["status"].startswith("failed: refused: not a valid notebook"), result["status"]
-    assert "refused" in run_notebook(tmp_path / "absent.ipynb", tmp_path / "out")["status"]
+    assert len(list((tmp_path / "out").iterdir())) == 4
 
 
 def test_no_notebook_at_all_is_not_a_green_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "ROOT", tmp_path)
     assert __main__.main(["run"]) == 2
     assert "no notebooks" in capsys.readouterr().err
+
+
+@pytest.fixture
+def refused(tmp_path, capsys):
+    """What `csi-papers run` says to arguments that it must refuse; the results of an earlier run lie in old/."""
+    (tmp_path / "twin").mkdir()
+    for folder in (tmp_path, tmp_path / "twin"):
+        bad_notebooks.build("good", folder)
+    (tmp_path / "old").mkdir()
+    for name in ("good.ipynb", "good.json"):
+        (tmp_path / "old" / name).write_text("of an earlier run")
+
+    def refused(*arguments, out="old", notebooks=("good.ipynb",)):
+        status = __main__.main(["run", *(str(tmp_path / name) for name in notebooks), "--profile", "smoke",
+                                "--out", str(tmp_path / out), *arguments])
+        said = capsys.readouterr()
+        assert status in (1, 2) and not said.out and len(said.err.splitlines()) == 1, said
+        assert {file.name: file.read_text() for file in (tmp_path / "old").glob("[!.]*")} == {
+            "good.ipynb": "of an earlier run", "good.json": "of an earlier run"}
+        return said.err
+
+    return refused
+
+
+def test_a_typo_touches_no_result(refused, tmp_path):
+    assert "good: unknown parameter 'sede', expected one of profile" in refused("-p", "sede", "1")
+    assert "parameter seed: got 'abc', expected int" in refused("-p", "seed", "abc")
+    for wrong in ("godo.ipynb", "twin"):
+        assert f"{wrong}, expected the path of a notebook" in refused(notebooks=["good.ipynb", wrong])
+    for again in ("good.ipynb", "twin/good.ipynb"):
+        assert "good is there twice" in refused(notebooks=["good.ipynb", again])
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(refused, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert "file: a file, expected a folder" in refused(out="file")
+    with filelock.FileLock(tmp_path / "old" / ".lock"):
+        assert "another run is writing to" in refused()
+    monkeypatch.setattr(run.Path, "mkdir", lambda *_, **__: os.mkdir("/proc/version/no"))
+    assert "/proc/version/no: Not a directory" in refused(out="new")
 
 
 def test_command_line_refuses_nonsense(capsys):

@@ -1,5 +1,7 @@
 """What makes a kept result stale: the notebook, the package with all its folders, its own claims and bands."""
 
+import errno
+import os
 import shutil
 
 import bad_notebooks
@@ -44,3 +46,22 @@ def test_parameters_and_data_count_too(tmp_path):
     path = tmp_path / "absent.ipynb"
     first = provenance.inputs(path, {"seed": 0}, None)
     assert first["notebook_sha256"] is None and first != provenance.inputs(path, {"seed": 1}, None)
+
+
+def test_a_full_disk_leaves_the_old_files_whole_and_no_other(tmp_path, monkeypatch):
+    """The second of two files does not fit: the first is not there either, and the error names which."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("old")
+    real, calls = os.chmod, []
+
+    def full(name, mode):
+        calls.append(name)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(name, mode)
+
+    monkeypatch.setattr(os, "chmod", full)
+    with pytest.raises(OSError) as told:
+        provenance.write_all({tmp_path / "a": "new", tmp_path / "b": "new"})
+    assert told.value.filename == str(tmp_path / "b")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"a": "old", "b": "old"}
