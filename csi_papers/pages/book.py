@@ -144,11 +144,8 @@ def _gallery(runs, folder):
     parts = []
     for stem, nb, _ in runs:
         lines = [f"### [{contents.title(nb)}]({contents.place(stem)}.ipynb)", ""]
-        if found := report.main_figure(nb):
-            kind, picture, alt = found
-            name = f"figures/{stem}-main.{kind.split('/')[1].split('+')[0]}"
-            (folder / name).write_bytes(picture.encode() if kind.endswith("xml") else b64decode(picture))
-            lines += [f"```{{image}} {name}", f":alt: {' '.join(alt.split())}", "```", ""]
+        if found := report.save_figure(nb, folder / "figures" / f"{stem}-main"):
+            lines += [f"```{{image}} figures/{found[0].name}", f":alt: {' '.join(found[1].split())}", "```", ""]
         claim = contents.card(contents.card_cell(nb).source).get("Claim", "")
         parts.append("\n".join([*lines, f"**The claim.** {claim}", ""]))
     return "\n".join(parts)

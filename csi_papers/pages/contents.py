@@ -80,6 +80,11 @@ def card(text):
     return {name: row.strip() for name, row in re.findall(r"^\| \*\*(.+?)\*\* \| (.*) \|$", text, flags=re.M)}
 
 
+def first_sentence(text):
+    """The first sentence of a text in English or Chinese."""
+    return re.match(r".*?(?:[.?!](?=\s+[A-Z*(\"“])|。|$)", text).group()
+
+
 def table(head, rows):
     """A table in Markdown."""
     lines = [f"| {' | '.join(row)} |\n" for row in (head, *rows)]

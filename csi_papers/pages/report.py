@@ -5,6 +5,7 @@
 
 import html
 import re
+from base64 import b64decode
 from collections import Counter
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def write(results, out=None):
         "report.html.j2",
         summary=f"{good} of {len(runs)} notebooks ran and kept their bands"
                 + (f"; {len(runs) - good} failed." if good < len(runs) else ".") + f" {seconds:.0f} s in all.",
-        legend=", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items()),
-        overview=[shown["overview"] for shown in notebooks], notebooks=notebooks,
+        smoke=any(run.get("profile") == "smoke" for _, _, run in runs),
+        legend=", ".join(f"{symbol} {verdict}" for verdict, symbol in verdicts.SYMBOLS.items()), notebooks=notebooks,
         environments=list(dict.fromkeys(shown["environment"] for shown in notebooks if shown["environment"])))
     write_text(out / "index.html", page)
     return out / "index.html"
@@ -46,21 +47,20 @@ def write(results, out=None):
 
 def _notebook(stem, nb, run, out):
     """What the index shows of one notebook; its page is written on the way."""
-    from markupsafe import Markup
     failed = "" if run["status"] == "ok" else run["status"].removeprefix("failed: ")
-    shown = {"stem": stem, "title": stem, "error": failed, "made": _made(run), "environment": _environment(run),
-             "tables": tables(run["claims"]), "left_out": _left_out(run["claims"])}
-    if nb is not None:
-        shown["title"] = nb.metadata["title"] = contents.title(nb)
-        shown["page"] = f"{stem}.html"
-        write_text(out / f"{stem}.html", page(nb))
-        if found := main_figure(nb):
-            kind, content, alt = found
-            shown |= {"image": data_uri(kind, content), "alt": alt or f"A figure of {shown['title']}"}
-    link = Markup('<a href="#{}">{}</a>').format(stem, shown["title"])
     counts = [(caption, counted(row["verdict"] for row in run["claims"] if row["kind"] == kind))
               for kind, caption in KINDS.items()]
-    shown["overview"] = [("notebook", link), ("run", "✗ failed" if failed else "✓ ok"), *counts]
+    shown = {"stem": stem, "title": stem, "name": stem, "error": failed, "made": _made(run),
+             "environment": _environment(run), "tables": tables(run["claims"]), "left_out": _left_out(run["claims"]),
+             "counts": [("run", "✗ failed" if failed else "✓ ok"), *counts, ("took", f"{run.get('seconds', 0):.0f} s")]}
+    if nb is not None:
+        shown |= {"title": contents.title(nb), "name": contents.short_title(nb), "page": f"{stem}.html"}
+        nb.metadata["title"] = shown["title"]
+        claim = contents.first_sentence(contents.card(contents.card_cell(nb).source).get("Claim", ""))
+        shown["claim"] = re.sub(r"[*`$]", "", claim)
+        write_text(out / f"{stem}.html", page(nb))
+        if found := save_figure(nb, out / stem):
+            shown |= {"image": found[0].name, "alt": found[1] or f"A figure of {shown['title']}"}
     return shown
 
 
@@ -153,22 +153,20 @@ def picture(record, width=180, height=30):
                            band=[x(end) for end in band or []], paper=x(paper))
 
 
-def main_figure(nb):
-    """(type, content, text) of the picture of the cell tagged main-figure, else of the first one; None without any."""
+def save_figure(nb, stem):
+    """Write the picture of the cell tagged main-figure, else the first one, as stem.png or whatever it is.
+
+    Returns (its path, its text), or None without any.
+    """
     cells = sorted((c for c in nb.cells if c.cell_type == "code"),
                    key=lambda c: "main-figure" not in c.metadata.get("tags", []))
     for output in (output for cell in cells for output in cell.outputs):
         for kind in IMAGES:
             if content := output.get("data", {}).get(kind):
-                return kind, content, output.metadata.get(kind, {}).get("alt") or output.metadata.get("alt") or ""
+                file = stem.with_name(f"{stem.name}.{kind.split('/')[1].split('+')[0]}")
+                file.write_bytes(content.encode() if kind.endswith("xml") else b64decode(content))
+                return file, output.metadata.get(kind, {}).get("alt") or output.metadata.get("alt") or ""
     return None
-
-
-def data_uri(kind, content):
-    """A picture of a notebook's output as a URI that needs no file."""
-    from base64 import b64encode
-    text = b64encode(content.encode()).decode() if kind.endswith("xml") else "".join(content.split())
-    return f"data:{kind};base64,{text}"
 
 
 def page(nb):

@@ -91,15 +91,10 @@ def papers(language):
             name += (f"<br>{names['deeper']}[{about}](notebooks/deeper/{deeper.name}), "
                      f"{notebook.reading_minutes(more):.0f} {names['minutes']}")
         counts = [counted(row["verdict"] for row in found if row["kind"] == kind) for kind in KINDS]
-        rows.append([name, first_sentence(card[names["claim"]]),
+        rows.append([name, contents.first_sentence(card[names["claim"]]),
                      f"[{counts[0]}](docs/scoreboard.md#{path.stem})", counts[1],
                      f"{notebook.reading_minutes(nb):.0f} {names['minutes']}", runs_in(card.get(names["time"], ""))])
     return contents.table(names["head"], rows)
-
-
-def first_sentence(text):
-    """The first sentence of a text in English or Chinese."""
-    return re.match(r".*?(?:[.?!](?=\s+[A-Z*(\"“])|。|$)", text).group()
 
 
 def runs_in(time):

@@ -134,9 +134,10 @@ def test_report_and_slides_are_accessible_too(chromium, tiny_runs, tmp_path):
         page, asked, _ = browser.visit(chromium, tmp_path / f"{name}.html")
         assert not browser.axe(page) and not asked, name
         page.close()
-    page, _, _ = browser.visit(chromium, tmp_path / "index.html", width=390)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
+    for width in (390, 1280):
+        page, _, _ = browser.visit(chromium, tmp_path / "index.html", width=width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.close()
 
 
 def test_a_book_of_some_notebooks_has_no_link_to_the_others(tiny_runs, tmp_path):

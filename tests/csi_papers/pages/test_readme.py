@@ -8,7 +8,7 @@ import re
 import pytest
 
 from csi_papers import __main__
-from csi_papers.pages import scoreboard
+from csi_papers.pages import contents, scoreboard
 from csi_utils import ROOT, claims, verdicts
 
 READMES = ("README.md", "README.zh.md")
@@ -59,7 +59,7 @@ def test_the_first_sentence_is_found_in_both_languages():
         "No full stop": "No full stop",
         "误差是 1.22 m。还有更多。": "误差是 1.22 m。",
     }.items():
-        assert scoreboard.first_sentence(text) == first
+        assert contents.first_sentence(text) == first
 
 
 @pytest.mark.parametrize(("time", "says"), [

@@ -63,14 +63,26 @@ def test_report_shows_claims_bands_figure_and_failures(tiny_runs, tmp_path):
                   "✗ This notebook failed", "raised ZeroDivisionError", "profile smoke", "seed 0",
                   "Good &lt;b&gt;&amp;&lt;/b&gt; plain"):
         assert shown in text, shown
-    images = [attrs for tag, attrs in page.found if tag == "img"]
-    assert [image["alt"] for image in images] == ['the "main" <one>, which has a dot too']
-    assert images[0]["src"].startswith("data:image/png")
+    images = [attrs for tag, attrs in page.found if tag == "img"]  # small beside the title, then large
+    assert images == [{"src": "good.png", "alt": text} for text in ("", 'the "main" <one>, which has a dot too')]
+    assert (index.parent / "good.png").read_bytes().startswith(b"\x89PNG")
     pictures = [attrs for tag, attrs in page.found if tag == "svg"]
     assert pictures[0]["role"] == "img" and "band 41.5 to 42.5 s, the paper's 42 s" in pictures[0]["aria-label"]
     links = {attrs["href"] for tag, attrs in page.found if tag == "a"}
     for name in ("good", "error"):
         assert f"{name}.html" in links and (index.parent / f"{name}.html").is_file()
+
+
+def test_it_begins_with_what_it_is_and_a_line_for_each_notebook(tiny_runs, tmp_path):
+    text = report.write(tiny_runs, tmp_path).read_text(encoding="utf-8")
+    first = text.split("<section")[0]
+    said, failed, good = first.split("<tr><td")
+    assert "This page is one run of them" in said and "are no results" in said
+    for shown in ('<a href="#good"><strong>42 · Good &lt;b&gt;', ">The answer is 42.", 'href="good.html"', "✓ 1",
+                  'src="good.png"'):
+        assert shown in good, shown
+    assert re.search(r'data-label="took">\d+ s<', good) and "✗ failed" in failed
+    assert 'The paper\'s claims <span class="small">42 · Good' in text.split("<section")[1].replace("&#39;", "'")
 
 
 def test_the_environment_is_told_once_where_it_is_one_and_beside_each_notebook_where_it_is_not(runs, tmp_path):
