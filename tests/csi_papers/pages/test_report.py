@@ -82,7 +82,7 @@ def test_it_begins_with_what_it_is_and_a_line_for_each_notebook(tiny_runs, tmp_p
                   'src="good.png"'):
         assert shown in good, shown
     assert re.search(r'data-label="took">\d+ s<', good) and "✗ failed" in failed
-    assert 'The paper\'s claims <span class="small">42 · Good' in text.split("<section")[1].replace("&#39;", "'")
+    assert 'The paper\'s claims <span class="small">42 · Good' in text.split("<section")[2].replace("&#39;", "'")
 
 
 def test_the_environment_is_told_once_where_it_is_one_and_beside_each_notebook_where_it_is_not(runs, tmp_path):
