@@ -23,6 +23,18 @@ MIN_ALT = 20
 # A machine's own folders; a relative path or a URL is none of these.
 ABSOLUTE = re.compile(r"(?<![\w./:~-])(?:/(?:home|Users|root|tmp|mnt|work|content|usr|var|opt|private)/|~/)"
                       r"|\b[A-Za-z]:\\\\?\w")
+# How the set-up begins: a notebook that came alone, or beside a stranger's package, says what it needs.
+ALONE = """\
+from importlib import import_module
+
+try:
+    import_module("csi_utils.claims")
+except ImportError:
+    raise ImportError(
+        "This notebook needs the csi_utils that comes with it: clone its repository "
+        "and run `pip install -e .` in it. The index has another package of that name."
+    ) from None
+"""
 PAIRS = (("### BEGIN SOLUTION", "### END SOLUTION"), ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"))
 
 
@@ -57,6 +69,8 @@ def _whole(nb):
         yield "the first cell does not begin with a level-1 title"
     if sum(len(headings(source, 1)) for source in _markdown(nb)) != 1:
         yield "not exactly one level-1 heading"
+    if not any(cell.source.startswith(ALONE) and "setup" in checks.tags(cell) for cell in nb.cells):
+        yield "the cell tagged setup does not begin with notebook_lint.ALONE, which says where csi_utils is from"
     if not any("claims.open(" in cell.source for cell in nb.cells if cell.cell_type == "code"):
         yield "no ledger is opened"
     if sum("main-figure" in checks.tags(cell) for cell in nb.cells) > 1:

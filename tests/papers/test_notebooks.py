@@ -1,6 +1,7 @@
 """Every notebook of the collection: structure, and a smoke run without network. Each lint rule is proven to fire."""
 
 import copy
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import executed
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from notebook_lint import CARD, SECTIONS, lint
+from notebook_lint import ALONE, CARD, SECTIONS, lint
 
 from csi_utils import claims
 
@@ -37,6 +38,19 @@ def test_structure(path):
 def test_the_code_is_formatted_at_88_columns(path, rule):
     done = subprocess.run([RUFF, *rule, "--isolated", "--line-length", "88", path], capture_output=True, text=True)
     assert done.returncode == 0, f"ruff format --line-length 88 {named(path)}.ipynb\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("stranger", [False, True], ids=["alone", "beside a stranger's package"])
+def test_a_notebook_without_our_csi_utils_says_what_to_install(stranger, tmp_path):
+    """`test_structure` asks every notebook to begin so."""
+    if stranger:
+        (tmp_path / "csi_utils").mkdir()
+        (tmp_path / "csi_utils" / "__init__.py").write_text("")
+    python = [sys.executable, "-S", "-c", f"import sys\nsys.path.insert(0, '.')\n{ALONE}"]  # without installed packages
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    said = subprocess.run(python, cwd=tmp_path, env=env, capture_output=True, text=True).stderr
+    assert said.splitlines()[-1].startswith("ImportError: This notebook needs the csi_utils that comes with it: clone")
+    assert said.count("Traceback") == 1
 
 
 @notebook
@@ -73,7 +87,7 @@ def add(nb, source, *tags, **metadata):
 
 def start(nb):
     add(nb, 'profile = "smoke"\nsource = "auto"\nseed = 0', "parameters")
-    add(nb, f'ledger = claims.open("x", profile, seed)\n{SETUP}', "setup")
+    add(nb, f'{ALONE}\nledger = claims.open("x", profile, seed)\n{SETUP}', "setup")
 
 
 def good(deeper=False):
@@ -232,6 +246,7 @@ def test_each_rule_of_the_notebooks_in_deeper_fires(change, message):
     (swap("exercises.check(f", "score = exercises.check(f"), "is not the last expression"),
     (lambda nb: find(nb, "exercises.check").metadata.update(tags=[]), "not tagged check"),
     (swap('claims.open("x", profile, seed)', "None"), "no ledger is opened"),
+    (swap(ALONE, ""), "does not begin with notebook_lint.ALONE"),
     (code("x = 1", "main-figure"), "more than one cell is tagged main-figure"),
     (swap('"full": {"n": 3, "k": 3.5}', '"full": {"n": 1, "k": 3.5}'), "n in SIZES shrinks from standard to full"),
     (swap('"standard": {"n": 2, "k": 2}', '"standard": {"n": 1, "k": 2}'), "nothing in SIZES grows from smoke"),

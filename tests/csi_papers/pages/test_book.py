@@ -41,6 +41,18 @@ def chromium():
         yield found
 
 
+# Equations of which a part is beyond the page or a box that does not scroll.
+CUT = """() => [...document.querySelectorAll('.bd-article mjx-container svg')].filter(svg => {
+  const drawn = svg.getBoundingClientRect()
+  for (let box = svg.parentElement; box.tagName != 'HTML'; box = box.parentElement) {
+    const style = getComputedStyle(box)
+    if (box.scrollWidth > box.clientWidth && ['auto', 'scroll'].includes(style.overflowX)) return false
+    if (style.overflowX == 'hidden' && drawn.right > box.getBoundingClientRect().right + 1) return true
+  }
+  return drawn.right > innerWidth
+}).map(svg => svg.closest('p, td, div').textContent.slice(0, 60))"""
+
+
 def text(path):
     return path.read_text(encoding="utf-8")
 
@@ -84,6 +96,7 @@ def test_a_page_asks_nothing_of_the_network_and_fits_a_telephone(site, chromium,
     assert not asked and not errors
     assert not page.evaluate("document.querySelectorAll('[data-mml-node=merror]').length"), "an equation has an error"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert not page.evaluate(CUT)
     if name.startswith("notebooks") and "deeper" not in name:
         assert page.evaluate("document.querySelectorAll('mjx-container').length") > 20
     page.close()
