@@ -20,7 +20,8 @@ JOBS ?= 1
 SUBMISSIONS ?=
 COURSE ?= build/course
 NOTEBOOKS ?= learn
-SANDBOX ?= auto
+SANDBOX ?= require
+CPU ?= 30
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -60,10 +61,10 @@ lab: $(READY)
 assignments: $(READY)
 	$(PY) -m csi_papers assignments --out "$(COURSE)"
 
-# SANDBOX=require refuses to grade where student code cannot be locked in.
+# SANDBOX=none grades where student code cannot be locked in; CPU: seconds that a student's cell or a check may compute.
 grade: $(READY)
 	$(if $(SUBMISSIONS),,$(error Which folder? make grade SUBMISSIONS=path/to/submissions))
-	$(PY) -m csi_papers grade "$(SUBMISSIONS)" --course "$(COURSE)" --jobs $(JOBS) --sandbox $(SANDBOX)
+	$(PY) -m csi_papers grade "$(SUBMISSIONS)" --course "$(COURSE)" --jobs $(JOBS) --cpu $(CPU) --sandbox $(SANDBOX)
 
 slides: $(READY)
 	$(PY) -m csi_papers slides

@@ -164,8 +164,10 @@ def _parser():
     grading.add_argument("submissions", metavar="DIR")
     grading.add_argument("--course", metavar="DIR", help="default: build/course")
     grading.add_argument("--jobs", type=_jobs, default=1, help="submissions at a time")
-    grading.add_argument("--sandbox", choices=("auto", "require", "none"), default="auto",
-                         help="auto: bubblewrap where it works, else a warning; require: refuse to grade without")
+    grading.add_argument("--cpu", type=_jobs, default=30, metavar="SECONDS",
+                         help="that a student's cell, or all calls of a check, may compute (default: 30)")
+    grading.add_argument("--sandbox", choices=("require", "none"), default="require",
+                         help="require: refuse to grade without bubblewrap; none: submissions run as you")
 
     sets = add("data")
     sets.add_argument("action", choices=("list", "fetch", "verify"))

@@ -32,7 +32,11 @@ class Score(float):
     """Points earned, a plain number for nbgrader: all of an exercise's, or none. There is no share for some checks,
     for shape, type and range are checks too, and a wrong answer meets some of them."""
 
-    status = "wrong"
+    status, messages = "wrong", ()  # messages: of each check, None where it passed
+
+
+class Raised(Exception):
+    """What a learner's code raised where it ran; the message is `described`."""
 
 
 def case(*args, expect, hint="", rtol=1e-6, atol=1e-9, **kwargs):
@@ -64,6 +68,7 @@ def check(answer, cases, points=1, name=None):
     passed = messages.count(None) == len(cases)
     score = Score(points if passed else 0)
     score.status = "to do" if TODO in messages else "passed" if passed else "wrong"
+    score.messages = [None if message is None else str(message) for message in messages]
     if TODO in messages:
         print(f"to do: {name}")
     else:
@@ -72,7 +77,7 @@ def check(answer, cases, points=1, name=None):
     if in_notebook():
         from IPython.display import display
         said = {"name": name, "status": score.status, "score": float(score), "points": points,
-                "messages": [None if message is None else str(message) for message in messages]}
+                "messages": score.messages}
         display({MIME: said, "text/plain": ""}, raw=True)
     return score
 
@@ -89,10 +94,10 @@ def _run(answer, item):
         got = answer(*given.args, **given.kwargs) if callable(answer) else answer
     except NotImplementedError:
         return TODO
+    except Raised as err:
+        return _for(item) + str(err)
     except (Exception, SystemExit) as err:  # whatever a learner's code may raise
-        line = traceback.extract_tb(err.__traceback__)[-1]
-        where = f" (in {line.name}: {line.line})" if line.line else ""
-        return _for(item) + "it raised " + traceback.format_exception_only(err)[-1].strip() + where
+        return f"{_for(item)}it raised {described(err)}"
     if _unfilled(got):
         return TODO
     try:
@@ -100,6 +105,13 @@ def _run(answer, item):
     except Exception as err:  # an answer may be any object at all
         wrong = f"cannot be compared ({type(err).__name__}): got {type(got).__name__}, expected {_short(item.expect)}."
     return wrong and _for(item) + wrong + (f" Hint: {item.hint}" if item.hint else "")
+
+
+def described(err):
+    """An exception in a line: its type, what it says, and where it was raised."""
+    line = traceback.extract_tb(err.__traceback__)[-1]
+    where = f" (in {line.name}: {line.line})" if line.line else ""
+    return traceback.format_exception_only(err)[-1].strip() + where
 
 
 def _unfilled(value):

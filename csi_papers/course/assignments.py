@@ -37,6 +37,7 @@ CONFIG = f"""# Written by `make assignments` for nbgrader's own tools. Grade wit
 c = get_config()
 c.CourseDirectory.course_id = "csi-paper-notebooks"
 c.ClearSolutions.code_stub = {{"python": "{STUB}"}}
+c.CsvExportPlugin.to = "nbgrader.csv"  # grades.csv is ours
 """
 
 
@@ -111,7 +112,10 @@ def lint(nb):
         left = [line.strip() for line in after[0].splitlines() if line.strip() and not line.strip().startswith("#")]
         if left != [TODO]:
             yield f"{one.id}: after ### END SOLUTION stands {'; '.join(left) or 'nothing'}, expected {TODO}"
-        called = [call for call in ast.walk(checks.tree(one.check.source)) if isinstance(call, ast.Call)
+        body = checks.tree(one.check.source).body
+        if not re.match(r"exercises\.check\(\w+, ", ast.unparse(body[-1:])):
+            yield f"{one.id}: its check does not end in exercises.check(name, [...])"
+        called = [call for call in ast.walk(ast.Module(body, [])) if isinstance(call, ast.Call)
                   and ast.unparse(call.func) == "exercises.check"]
         given = [ast.literal_eval(word.value) for call in called for word in call.keywords if word.arg == "points"]
         printed = float(TITLE.search(one.text.source)[3])

@@ -11,23 +11,31 @@ what it could not grade (a doubled cell, two deleted ones) stands as 0.0 in its 
 name breaks. Its feedback shows hidden tests, loads MathJax from a server and carries along a student's <script>.
 """
 
+import ast
+import contextlib
 import csv
+import functools
+import hashlib
 import io
+import json
+import os
 import re
+import signal
 import sys
+import tempfile
 import warnings
 from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import nbformat
 
-from csi_papers.course import assignments, feedback, sandbox, submissions
-from csi_papers.run.provenance import write
-from csi_papers.run.runner import in_parallel
-from csi_utils import exercises
+from csi_papers.course import assignments, feedback, judge, sandbox, submissions
+from csi_papers.run.provenance import write, write_all
 
-LIMIT = 60  # s of a cell that the student wrote, and of a check; the course's own cells may take what is left
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -50,36 +58,56 @@ class Answer:
         return next((text for passed, text in self.lines if not passed), "")
 
 
-def grade(one, source, bwrap=None, limit=LIMIT, total=sandbox.TOTAL):
+def grade(one, source, bwrap=None, cpu=sandbox.CPU):
     """Grade a Submission against the course's source notebook. Returns ([Answer], remarks).
 
-    The whole notebook runs, up to the last check. bwrap: of `sandbox.bubblewrap`. limit, total: s of a student's cell
-    and of all. Raises sandbox.Lost where nothing was seen, or a cell of the course failed before any of the student's,
-    or was stopped: that need not be the student's doing.
+    The student's notebook runs in a process of its own, up to the last check; at each check `judge` asks that process.
+    bwrap: of `sandbox.bubblewrap`. cpu: s of a student's cell, and of all calls of a check. Raises sandbox.Lost where
+    nothing was seen, or a cell of the course failed before any of the student's, or was stopped: that need not be the
+    student's doing.
     """
-    cells, remarks = submissions.assemble(source, one.nb)
+    names = judge.bench(nbformat.writes(source))
+    cells, more = submissions.assemble(source, one.nb)
     found = assignments.exercises_of(source)
-    checks = [next(n for n, cell in enumerate(cells) if cell is exercise.check) for exercise in found]
-    cells = cells[:max(checks) + 1]
     given = {cell.source for cell in source.cells} - {exercise.solution.source for exercise in found}
-    own = [cell.source in given and n not in checks for n, cell in enumerate(cells)]
-    ran = sandbox.run([cell.source for cell in cells], [total if mine else limit for mine in own], bwrap, total)
-    remarks, theirs = one.remarks + remarks, False
-    for n, (cell, mine, (outputs, stopped)) in enumerate(zip(cells, own, ran, strict=True)):
-        theirs |= not mine
-        first = next((line for line in cell.source.splitlines() if line.strip()), "")
-        said = f"cell {n + 1} ({_short(first, 50)}): {stopped or '; '.join(_errors(outputs))}"
-        if mine and (stopped or _errors(outputs) and not theirs):
-            raise sandbox.Lost(f"the course's own {said}")
-        if stopped or _errors(outputs) and n not in checks:
-            remarks.append(said)
-        if not mine and n not in checks and (touched := submissions.TAMPERING.search(cell.source)):
-            remarks.append(f"it says {touched[0].strip()}: read the code before you trust the points")
-    return [_answer(exercise, n, cells, ran) for exercise, n in zip(found, checks, strict=True)], remarks
+    checks = {id(exercise.check): exercise for exercise in found}
+    remarks, answers, failed, theirs = one.remarks + more, {}, {}, False
+    with sandbox.Student(bwrap, cpu) as student:
+        for n, cell in enumerate(cells):
+            text, mine, first = cell.source, cell.source in given, _short(cell.source.strip().partition("\n")[0], 50)
+            if exercise := checks.get(id(cell)):
+                status, messages = judge.judge(exercise, names[exercise.id], student, cpu)
+                answers[exercise.id] = _answer(exercise, status, messages, cells, failed)
+                if len(answers) == len(found):
+                    break
+                # Of a check, the student's process knows what a student's copy defines: it may be used further down.
+                text = ast.unparse(judge.checked(assignments.HIDDEN.sub("", text))[1])
+            theirs |= not mine
+            try:
+                error = student.run(text, sandbox.WHOLE * cpu if mine else cpu)
+                stopped = ""
+            except sandbox.Stopped as err:
+                error, stopped = "", str(err)
+            if error or stopped:
+                failed[n] = _short(_clean(error or stopped)), "stopped" if stopped else "error"
+                said = f"cell {n + 1} ({first}): {failed[n][0]}"
+                if mine and (stopped or not theirs):
+                    raise sandbox.Lost(f"the course's own {said}")
+                remarks.append(said)
+    return [answers[exercise.id] for exercise in found], remarks
 
 
-def _errors(outputs):
-    return [f"{out['ename']}: {_short(out['evalue'])}" for out in outputs if out["output_type"] == "error"]
+def _answer(exercise, status, messages, cells, failed):
+    """failed: {number of a cell: (why, status)} of those that did not run to their end."""
+    own = [n for n, cell in enumerate(cells) if assignments.nbgrader(cell).get("grade_id") == exercise.id]
+    lines = [(text is None, f"check {n}: {text or 'passed'}") for n, text in enumerate(messages, 1)]
+    if status == "error":
+        lines = [(False, text) for text in messages]
+    for n in own:
+        if n in failed and status in ("error", "stopped"):
+            lines, status = [(False, failed[n][0])], failed[n][1]
+    lines = [(passed, _clean(text)) for passed, text in lines]
+    return Answer(exercise, status, lines, "\n\n".join(cells[n].source for n in own))
 
 
 def _short(text, most=160):
@@ -87,85 +115,161 @@ def _short(text, most=160):
     return text if len(text) <= most else text[:most - 1] + "…"
 
 
-def _answer(exercise, number, cells, ran):
-    """Read the outputs of one check, cell `number`. Points need the check's own signal; no signal, no points."""
-    answers = [n for n, cell in enumerate(cells) if assignments.nbgrader(cell).get("grade_id") == exercise.id]
-    code, outputs = "\n\n".join(cells[n].source for n in answers), ran[number][0]
-    if why := [ran[n][1] for n in (*answers, number) if ran[n][1]]:
-        return Answer(exercise, "stopped", [(False, text) for text in why], code)
-    signals = [output["data"][exercises.MIME] for output in outputs if exercises.MIME in output.get("data", {})]
-    if why := _errors(outputs) or ([] if signals else ["the check gave no result"]):
-        return Answer(exercise, "error", [(False, text) for text in why], code)
-    last = signals[-1]  # what the check itself says comes last
-    lines = [(text is None, f"check {n}: {text or 'passed'}") for n, text in enumerate(last["messages"], 1)]
-    if len(signals) > 1 or last["score"] != exercise.points or last["points"] != exercise.points:
-        return Answer(exercise, "to do" if last["status"] == "to do" else "wrong", lines, code)
-    return Answer(exercise, "passed", lines, code)
+def _clean(value):
+    """A text that any file takes: what is no character is a question mark."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
-def grade_folder(folder, course=assignments.COURSE, bwrap=None, jobs=1, say=print, **limits):
+def _one(source, broken, bwrap, cpu, submission):
+    """([Answer] or None, remarks), whatever happens. broken: why nobody is graded, or None."""
+    if submission.nb is None or broken:
+        return None, submission.remarks or [broken]
+    try:
+        return grade(submission, source, bwrap, cpu)
+    except sandbox.Lost as err:
+        return None, [*submission.remarks, str(err)]
+    except Exception as err:  # ours, not the student's; the batch goes on, and the teacher is told
+        return None, [f"an error of the grader: {type(err).__name__}: {_short(err)}"]
+
+
+def _each(function, tasks, jobs):
+    """Yield (task, function(task)) as they end, in `jobs` processes. One whose process was killed is tried once more,
+    alone; what it gives is then (None, [why])."""
+    tasks, running, again, pool = list(tasks), {}, [], None
+    try:
+        while tasks or running or again:
+            alone = not tasks and not running
+            while len(running) < (1 if alone else jobs) and (tasks or alone and again):
+                pool = pool or ProcessPoolExecutor(jobs, get_context("fork"), _prepare)
+                task = (tasks or again).pop(0)
+                running[pool.submit(function, task)] = task
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                try:
+                    yield task, future.result()
+                except BrokenProcessPool:
+                    pool = None
+                    if alone:
+                        yield task, (None, ["the grader's process was killed (by the code, or for want of memory?)"])
+                    else:
+                        again.append(task)
+        if pool:
+            pool.shutdown()
+    finally:
+        for process in active_children():  # after Ctrl-C; their sandboxes end with them
+            process.kill()
+
+
+def _prepare():
+    """Make a process one where our notebooks run as a student's do."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it sees to Ctrl-C
+    os.environ.update(sandbox.environment(tempfile.gettempdir()))
+
+
+def grade_folder(folder, course=assignments.COURSE, bwrap=None, jobs=1, say=print, cpu=sandbox.CPU):
     """Grade all that lies in a folder; write tables and feedback into the course. Returns the rows of grades.csv.
 
-    jobs: submissions at a time. limits: limit, total in s. Before that, the course's own solutions have to pass here:
-    an assignment whose do not is not graded. Raises FileNotFoundError when the folder or the course is not there.
+    jobs: submissions at a time. cpu: as for `grade`. First the course's own solutions have to pass here: an assignment
+    whose do not is not graded. What is in graded.json for the same notebook and the same edition is not run again; the
+    tables are written after each submission. Raises FileNotFoundError when the folder or the course is not there.
     """
-    course = Path(course)
+    folder, course = Path(folder), Path(course)
     paths = sorted((course / "source").glob("*/*.ipynb"))
     if not paths:
         raise FileNotFoundError(f"course: no assignments in {course}, expected what `make assignments` writes")
     sources = {path.stem: nbformat.read(path, as_version=4) for path in paths}
-    found = submissions.collect(folder, sources)
-    broken, rows, details = {}, [], []
+    kept = _kept(course / "graded.json")
+    book = {}  # {file: what is known of it}
 
-    def one(submission):
-        if submission.nb is None or broken.get(submission.assignment):
-            return None, submission.remarks or [broken[submission.assignment]]
-        try:
-            return grade(submission, sources[submission.assignment], bwrap, **limits)
-        except sandbox.Lost as err:
-            return None, [*submission.remarks, str(err)]
-        except Exception as err:  # ours, not the student's; the batch goes on, and the teacher is told
-            return None, [f"an error of the grader: {type(err).__name__}: {_short(err)}"]
+    def note(submission, answers, remarks, key=""):
+        book[_file(submission, folder)] = known = _known(course, folder, submission, sources, answers, remarks, key)
+        _tables(course, book, kept)
+        row = known["row"]
+        say(f"{row['file']}: {row['points']} {row['status']}  {row['remarks']}")
 
-    def solved(name):
-        answers, said = one(submissions.Submission(Path(name), "", name, sources[name]))
+    waiting = {}
+    for submission in submissions.collect(folder, sources):
+        key = _key(submission, sources)
+        old = kept.get(_file(submission, folder), {})
+        if submission.nb is None:
+            note(submission, None, submission.remarks)
+        elif old.get("key") == key and old["row"]["status"] == "graded" and (course / old["row"]["feedback"]).is_file():
+            book[_file(submission, folder)] = old
+        else:
+            waiting.setdefault(submission.assignment, []).append(submission)
+    for name, found in sorted(waiting.items()):
+        source = sources[name]
+        [(_, (answers, said))] = _each(functools.partial(_one, source, None, bwrap, cpu),
+                                       [submissions.Submission(Path(name), assignment=name, nb=source)], 1)
         if answers is not None:
             said = [f"{a.exercise.title}: {a.mistake or a.status}" for a in answers if a.status != "passed"]
-        return f"the course's own solutions do not pass here: {'; '.join(said)}" if said else None
+        broken = f"the course's own solutions do not pass here: {'; '.join(said)}" if said else None
+        for submission, (answers, remarks) in _each(functools.partial(_one, source, broken, bwrap, cpu), found, jobs):
+            note(submission, answers, remarks, _key(submission, sources))
+    return _tables(course, book, kept)
 
-    broken = dict(in_parallel(solved, sorted({submission.assignment for submission in found if submission.nb}), jobs))
-    for submission, (answers, remarks) in in_parallel(one, found, jobs):
-        row = {"student": submission.student, "assignment": submission.assignment, "points": "", "of": "",
-               "status": "not graded" if submission.nb else "refused", "exercises": "", "remarks": "; ".join(remarks),
-               "file": submission.path.relative_to(folder).as_posix(), "feedback": ""}
-        if answers is not None:
-            try:
-                row["feedback"] = _keep(course, submission, sources[submission.assignment], answers, remarks)
-                row |= {"points": f"{sum(a.points for a in answers):g}", "status": "graded",
-                        "of": f"{sum(a.exercise.points for a in answers):g}",
-                        "exercises": "; ".join(f"{a.exercise.title}: {a.points:g} ({a.status})" for a in answers)}
-                details += [{"student": submission.student, "assignment": submission.assignment,
-                             "exercise": a.exercise.id, "points": f"{a.points:g}", "of": f"{a.exercise.points:g}",
-                             "status": a.status, "first mistake": a.mistake} for a in answers]
-            except Exception as err:
-                row["remarks"] = f"an error of the grader: {type(err).__name__}: {_short(err)}"
-        rows.append(row)
-        say(f"{row['file']}: {row['points']} {row['status']}  {row['remarks']}")
-    rows.sort(key=lambda row: (row["assignment"] or "~", row["student"].casefold(), row["file"]))
-    _table(course / "grades.csv", rows)
-    _table(course / "exercises.csv", sorted(details, key=lambda row: (row["assignment"], row["student"].casefold())))
+
+def _file(submission, folder):
+    return _clean(submission.path.relative_to(folder).as_posix())
+
+
+def _key(submission, sources):
+    """What a grade depends on: who handed in which file, and the course's own notebook."""
+    if submission.nb is None:
+        return ""
+    given = f"{submission.student}\0{nbformat.writes(sources[submission.assignment])}\0".encode()
+    return hashlib.sha256(given + submission.path.read_bytes()).hexdigest()
+
+
+def _kept(file):
+    """What was graded before, {file: known}; nothing where there is none, or a broken one."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(file.read_text(encoding="utf-8"))
+    return {}
+
+
+def _known(course, folder, submission, sources, answers, remarks, key):
+    """A row of grades.csv, its rows of exercises.csv, and the key; feedback is written."""
+    row = {"student": submission.student, "assignment": submission.assignment, "points": "", "of": "",
+           "status": "not graded" if submission.nb else "refused", "exercises": "", "remarks": "; ".join(remarks),
+           "file": _file(submission, folder), "feedback": ""}
+    details = []
+    if answers is not None:
+        try:
+            row["feedback"] = _keep(course, submission, sources[submission.assignment], answers, remarks)
+            row |= {"points": f"{sum(a.points for a in answers):g}", "status": "graded",
+                    "of": f"{sum(a.exercise.points for a in answers):g}",
+                    "exercises": "; ".join(f"{a.exercise.title}: {a.points:g} ({a.status})" for a in answers)}
+            details = [{"student": submission.student, "assignment": submission.assignment,
+                        "exercise": a.exercise.id, "points": f"{a.points:g}", "of": f"{a.exercise.points:g}",
+                        "status": a.status, "first mistake": a.mistake} for a in answers]
+        except Exception as err:
+            row["remarks"] = f"an error of the grader: {type(err).__name__}: {_short(err)}"
+    clean = [{name: _clean(value) for name, value in line.items()} for line in (row, *details)]
+    return {"key": key, "row": clean[0], "details": clean[1:]}
+
+
+def _tables(course, book, kept):
+    """Write both tables, and what a second start needs to know. Returns the rows of grades.csv."""
+    rows = sorted((known["row"] for known in book.values()),
+                  key=lambda row: (row["assignment"] or "~", row["student"].casefold(), row["file"]))
+    details = sorted((line for known in book.values() for line in known["details"]),
+                     key=lambda row: (row["assignment"], row["student"].casefold()))
+    write_all({course / "grades.csv": _table(rows), course / "exercises.csv": _table(details),
+               course / "graded.json": json.dumps(kept | book)})
     return rows
 
 
-def _table(path, rows):
-    """A CSV that spreadsheets open as it is meant: marked as UTF-8, and no text that one would compute."""
+def _table(rows):
+    """A CSV, as text, that spreadsheets open as it is meant: marked as UTF-8, and no text that one would compute."""
     text = io.StringIO()
     if rows:
         table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows({k: f"'{v}" if str(v)[:1] in ("=", "+", "-", "@", "\t") else v for k, v in row.items()}
                         for row in rows)
-    write(path, "\ufeff" + text.getvalue())
+    return "\ufeff" + text.getvalue()
 
 
 def _keep(course, submission, source, answers, remarks):
@@ -192,18 +296,18 @@ def _keep(course, submission, source, answers, remarks):
 def command(args):
     """`csi-papers grade`, from parsed arguments. Returns the exit status.
 
-    0: every notebook that was handed in is graded. 1: one is not. 2: a sandbox is required and not to be had.
+    0: every notebook that was handed in is graded. 1: one is not. 2: there is no sandbox, and nobody said "none".
     """
     course = Path(args.course or assignments.COURSE)
     bwrap = None if args.sandbox == "none" else sandbox.bubblewrap()
     if not bwrap:
-        print("NO SANDBOX: bubblewrap (bwrap) is not wanted, not here, or forbidden on this machine. Submissions run "
-              "as you and could read your files: use a machine or a container that holds nothing you would miss, see "
-              "docs/assignments.md.", file=sys.stderr)
-        if args.sandbox == "require":
+        print("NO SANDBOX: bubblewrap (bwrap) is not wanted, not here, or forbidden on this machine. Submissions would "
+              "run as you, read and change your files. On a machine or in a container that holds nothing you would "
+              "miss, say SANDBOX=none (--sandbox none); see docs/assignments.md.", file=sys.stderr)
+        if args.sandbox != "none":
             return 2
     try:
-        rows = grade_folder(args.submissions, course, bwrap, args.jobs)
+        rows = grade_folder(args.submissions, course, bwrap, args.jobs, cpu=args.cpu)
     except FileNotFoundError as err:
         print(err, file=sys.stderr)
         return 1

@@ -17,11 +17,9 @@ from csi_papers.run import notebook as checks
 
 LARGEST = 30 << 20  # bytes; a notebook of ours with all its figures has 3 MB
 IGNORED = re.compile(r"^(\.|__MACOSX$|__pycache__$|Thumbs\.db$|desktop\.ini$)")
-NAME = re.compile(r"[^\W_]([\w .@+-]*\w)?")
-# What learning platforms put behind a name.
-PLATFORM = re.compile(r"(_\d+_assignsubmission_file|(_late)?_\d+_\d+)_?$")
-# Code that sets what belongs to a module, or speaks of the checks' own signals.
-TAMPERING = re.compile(r"csi-exercise|\bsetattr\(|\b(?:exercises|np|numpy|torch)(?:\.\w+)*[ \t]*=(?!=)")
+NAME = re.compile(r"[^\W_]([\w .,@+'’()\[\]-]*[\w.)\]])?")
+# What learning platforms put behind a name; the number is the student's (Canvas) or the submission's (Moodle).
+PLATFORM = re.compile(r"(_(?P<moodle>\d+)_assignsubmission_file|(_late)?_(?P<canvas>\d+)_\d+)_?$", re.I)
 
 
 class Unusable(ValueError):
@@ -34,6 +32,7 @@ class Submission:
 
     path: Path
     student: str = ""
+    number: str = ""  # of the student or the submission, as the learning platform has it
     assignment: str = ""
     nb: object = None
     remarks: list = field(default_factory=list)
@@ -55,13 +54,22 @@ def collect(folder, sources):
             continue
         try:
             one = _read(path, inside, sources)
+        except Unusable as err:
+            one = Submission(path, remarks=[str(err)])
+        except Exception as err:  # unreadable, gone, or what nobody has thought of
+            one = Submission(path, remarks=[f"not read: {type(err).__name__}: {' '.join(str(err).split())[:120]}"])
+        found.append(one)
+    numbers = {}
+    for one in found:
+        numbers.setdefault((one.student.casefold(), one.assignment), set()).add(one.number)
+    for one in found:
+        if one.number and len(numbers[one.student.casefold(), one.assignment] - {""}) > 1:  # two students of one name
+            one.student = f"{one.student} ({one.number})"
+        if one.nb:
             key = one.student.casefold(), one.assignment
             older, newest[key] = sorted((newest.get(key, one), one), key=lambda s: s.path.stat().st_mtime)
             if older is not newest[key]:
                 older.nb, older.remarks = None, [f"older than {newest[key].path.name} of the same student"]
-        except Unusable as err:
-            one = Submission(path, remarks=[str(err)])
-        found.append(one)
     return found
 
 
@@ -76,13 +84,13 @@ def _read(path, inside, sources):
         raise Unusable(f"{size / 2**20:.0f} MB, expected at most {LARGEST >> 20} MB: clear the outputs")
     nb = _notebook(path)
     assignment, remarks = _assignment(inside, nb, sources)
-    return Submission(path, _student(inside, assignment), assignment, nb, remarks)
+    return Submission(path, *_student(inside, assignment), assignment, nb, remarks)
 
 
 def _notebook(path):
     """Read with patience: old versions, missing and doubled ids are not the student's fault."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # each is about the file's format, and mended by nbformat
             if not isinstance(data := json.loads(text), dict) or not {"nbformat", "metadata"} <= data.keys():
@@ -91,6 +99,7 @@ def _notebook(path):
         for cell in nb.cells:
             if not isinstance(cell.source, str) or not isinstance(cell.metadata, dict):
                 raise TypeError("a cell without text or metadata")
+            cell.source = cell.source.encode("utf-8", "replace").decode()  # half of a pair of code units is no text
     except UnicodeDecodeError:
         raise Unusable("not a notebook: it is not text (UTF-8)") from None
     except Exception as err:  # nbformat raises JSON, validation, key and attribute errors alike
@@ -109,7 +118,7 @@ def _assignment(inside, nb, sources):
 
 
 def _student(inside, assignment):
-    """The student: the first folder, else what stands before the assignment in the file's name."""
+    """The student: the first folder, else what stands before the assignment in the file's name; and their number."""
     if len(inside.parts) > 1:
         name = inside.parts[0]
         if name == assignment:  # ASSIGNMENT/STUDENT/..., or a folder for each assignment
@@ -117,11 +126,12 @@ def _student(inside, assignment):
     else:
         at = inside.stem.casefold().find(assignment.casefold())
         name = inside.stem[:at] if at >= 0 else inside.stem.partition("_")[0] if "_" in inside.stem else ""
-    name = PLATFORM.sub("", name.rstrip("_- ")).rstrip("_- ")
+    added = PLATFORM.search(name.rstrip("_- "))
+    name = (name[:added.start()] if added else name).rstrip("_- ")
     if not NAME.fullmatch(name) or len(name) > 100:
         raise Unusable(f"wrong name: {name!r} is no student, expected STUDENT_{assignment}.ipynb or "
                        f"STUDENT/{assignment}.ipynb")
-    return name
+    return name, (added["moodle"] or added["canvas"]) if added else ""
 
 
 def _id(cell):
@@ -138,10 +148,11 @@ def assemble(source, submitted):
     """The code cells that are graded, and remarks.
 
     The student's notebook as it stands, but that the parameters and the checks are the course's own (the very cells
-    of source), with the hidden tests. One that was deleted is put back: parameters first, a check behind its answer.
+    of source), with the hidden tests. One that was deleted is put back: parameters first, a check behind its answer
+    or, where that was deleted too, behind the check before.
     """
     cells, remarks = [cell for cell in submitted.cells if cell.cell_type == "code"], []
-    changed, deleted = [], []
+    changed, deleted, last = [], [], -1
     for mine in source.cells:
         name = _id(mine)
         if not graded(mine) and name != "parameters":
@@ -152,9 +163,9 @@ def assemble(source, submitted):
             if graded(mine) and HIDDEN.sub("", theirs.source).strip() != HIDDEN.sub("", mine.source).strip():
                 changed.append(name)
         else:
-            after = places.get(name.removesuffix("_check"), len(cells) - 1) if graded(mine) else -1
-            cells.insert(after + 1, mine)
+            cells.insert(places.get(name.removesuffix("_check"), last) + 1, mine)
             deleted.append(name)
+        last = next(n for n, cell in enumerate(cells) if cell is mine)
     if deleted:
         remarks.append(f"missing cells were put back: {', '.join(deleted)}")
     if changed:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from csi_papers.course import assignments, feedback, grading, sandbox, submissions
+from csi_papers.course import assignments, feedback, grading, judge, sandbox, submissions
 from csi_papers.run import notebook as checks
 
 BWRAP = sandbox.bubblewrap()
@@ -74,7 +75,7 @@ def test_a_real_notebook_is_graded_as_a_whole(course, stem):
     source = of(course, "source", stem)
     learners = assignments.to_learn_with(read(FOLDER / f"{stem}.ipynb"))
     for nb, status in ((learners, "to do"), (source, "passed")):
-        answers, remarks = grading.grade(submissions.Submission(Path(stem), "x", stem, nb), source)
+        answers, remarks = grading.grade(submissions.Submission(Path(stem), "x", assignment=stem, nb=nb), source)
         assert [a.status for a in answers] == [status] * len(assignments.exercises_of(source)) and remarks == []
         assert sum(a.points for a in answers) == (status == "passed") * sum(a.exercise.points for a in answers)
 
@@ -126,6 +127,61 @@ def answered(course, drop=(), **answers):
     return nb
 
 
+CHEATS = {  # each of them earned full marks where checks ran beside the student's code
+    "globals": "exercises.check.__globals__['_difference'] = lambda got, item: None",
+    "class exercises": "class exercises:\n    case = prop = staticmethod(lambda *a, **k: 1)\n    @staticmethod\n"
+                       "    def check(*a, **k):\n        return 2.0",
+    "import as": "import types\nother = types.SimpleNamespace(case=print, prop=print, check=lambda *a, **k: 2.0)\n"
+                 "import sys\nsys.modules['csi_utils.exercises'] = sys.modules['csi_utils'].exercises = other\n"
+                 "from csi_utils import exercises as exercises",
+    "vars": "vars(exercises)['check'] = lambda *a, **k: exercises.Score(2)",
+    "gc": "import gc\nfor thing in gc.get_objects():\n    if isinstance(thing, dict) and '_difference' in thing:\n"
+          "        thing['_difference'] = lambda got, item: None",
+    "background": "import os, time\nif not os.fork():\n    for number in range(3, 20):\n        try:\n"
+                  "            os.write(number, b'{\"value\": 1, \"status\": \"passed\", \"score\": 2}\\n')\n"
+                  "        except OSError:\n            pass\n    os._exit(0)",
+    "allclose": "np.allclose = lambda *a, **k: True",
+    "frames": "import sys\ndef {name}(x):\n    frame = sys._getframe()\n    while frame:\n"
+              "        for value in frame.f_locals.values():\n            if hasattr(value, 'expect'):\n"
+              "                return value.expect\n        frame = frame.f_back\n    return 0",
+    "changes its input": "def {name}(x):\n    x[:] = 0\n    return x",
+    "no plain value": "class Equal(float):\n    def __eq__(self, other):\n        return True\n"
+                      "def {name}(x):\n    return [Equal(), object()]",
+}
+CHEATS["look"] = """
+import gc, os, sys
+def {name}(x):
+    seen, frame = [sys.argv, dict(os.environ), open('/proc/self/cmdline').read()], sys._getframe()
+    for folder in ('/tmp', '/dev/shm', os.getcwd(), os.environ['HOME']):
+        for place, _, files in os.walk(folder):
+            seen += [open(os.path.join(place, file), errors='replace').read() for file in files]
+    while frame:
+        seen.append({key: repr(value) for key, value in frame.f_locals.items() if key != 'seen'})
+        frame = frame.f_back
+    seen += [text for thing in gc.get_objects() if type(thing) is dict
+             for text in list(thing.values()) if type(text) is str and 'seen' not in text]
+    raise ValueError('found:' + ' '.join(word for word in ('also neg' + 'ative', '-FI' + 'RST') if word in repr(seen)))
+"""
+CHEATS["transformer"] = "get_ipython().input_transformers_post.append(lambda lines: ['2.0\\n'])"  # the last
+
+
+@pytest.mark.notebook
+@needs_bubblewrap
+def test_code_that_cheats_earns_nothing(tiny):
+    """One process takes them all, one after the other; and hidden tests are nowhere to be found in it."""
+    source = of(tiny, "source", "99_tiny")
+    exercise, names = assignments.exercises_of(source)[0], judge.bench(nbformat.writes(source))["once"]
+    said = {}
+    with sandbox.Student(BWRAP, cpu=5) as student:
+        student.run("import numpy as np\nfrom csi_utils import exercises", 99)
+        for what, code in ({"right": "def {name}(x):\n    return x"} | CHEATS).items():
+            student.run(("def {name}(x):\n    return 0 * x\n" + code).replace("{name}", "once"), 5)
+            said[what] = judge.judge(exercise, names, student, 5)
+    assert {what: status for what, (status, _) in said.items() if what != "right"} == dict.fromkeys(CHEATS, "wrong")
+    assert said["right"] == ("passed", [None, None])
+    assert said["look"][1][0].partition("it raised ")[2].startswith("ValueError: found: (in once"), said["look"]
+
+
 @pytest.mark.notebook
 def test_a_batch_of_everything(tiny, tmp_path, monkeypatch, capsys):
     """One row for each file, the right points, and every line a person can act on."""
@@ -136,7 +192,7 @@ def test_a_batch_of_everything(tiny, tmp_path, monkeypatch, capsys):
     def hand_in(student, nb, name="{}_99_tiny.ipynb"):
         path = inbox / name.format(student)
         path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(nb, path)
+        path.write_text(json.dumps(nb), encoding="utf-8")
 
     hand_in("ann", answered(tiny), "{}/99_tiny/99_tiny.ipynb")
     hand_in("Bo Li_1234_assignsubmission_file_", answered(tiny, twice="def twice(x):\n    return np.abs(2 * x)"),
@@ -144,7 +200,8 @@ def test_a_batch_of_everything(tiny, tmp_path, monkeypatch, capsys):
     hand_in("loop", answered(tiny, once="def once(x):\n    while True:\n        pass"))
     hand_in("exit", answered(tiny, once="import sys\ndef once(x):\n    sys.exit(0)", twice="import os\nos._exit(0)",
                              thrice="def thrice(x):\n    return 3 * np.asarray(x)\nexit()"))
-    hand_in("kill", answered(tiny, once="import os\nos.kill(os.getppid(), 9)"))
+    hand_in("kill", answered(tiny, once="import os\nos.kill(os.getpid(), 9)"))
+    hand_in("half", answered(tiny, once="def once(x):\n    return '\\ud800'  # \ud800"))
     hand_in("secret", answered(tiny, once="import os\ndef once(x):\n    raise ValueError(str(dict(os.environ)))"))
     hand_in("gone", answered(tiny, drop=("once-check", "twice", "twice-check", "hint-once")))
     hand_in("cheat", answered(tiny, once="exercises.check = lambda *a, **k: exercises.Score(2)\nonce = 1",
@@ -166,28 +223,28 @@ def test_a_batch_of_everything(tiny, tmp_path, monkeypatch, capsys):
     (inbox / "wes_99_tiny.pdf").write_bytes(b"%PDF")
     with open(inbox / "xia_99_tiny.ipynb", "wb") as file:
         file.truncate(100 << 20)
+    Path(os.fsdecode(os.fsencode(inbox) + b"/\xff\xfe_99_tiny.ipynb")).write_text("{}")
     (inbox / "yan_99_tiny.ipynb").write_bytes(b"\xff\xfe\x00")
     hand_in("", answered(tiny), "homework{}.ipynb")
     hand_in("zoe", new_notebook(cells=[new_code_cell("1")]))
     (inbox / ".DS_Store").write_text("")
 
-    rows = grading.grade_folder(inbox, tiny, BWRAP, jobs=2, limit=30)
+    rows = grading.grade_folder(inbox, tiny, BWRAP, jobs=2, cpu=3)
     with open(tiny / "grades.csv", encoding="utf-8-sig", newline="") as file:
         assert list(csv.DictReader(file)) == rows
     table = {row["student"] or row["file"]: row for row in rows}
     assert {name: row["points"] for name, row in table.items()} == {
-        "ann": "6", "Bo Li": "4", "loop": "4", "exit": "2", "kill": "", "secret": "4", "gone": "4", "cheat": "0",
-        "helper": "4", "list": "6", "rows": "4",
+        "ann": "6", "Bo Li": "4", "loop": "4", "exit": "2", "kill": "4", "half": "4", "secret": "4", "gone": "4",
+        "cheat": "4", "helper": "4", "list": "6", "rows": "4",
         "homework.ipynb": "", **{name: "" for name in table if name.endswith(("tiny.ipynb", "tiny.pdf"))}}
-    assert {row["student"]: row["status"] for row in rows if row["student"] and row["status"] != "graded"} == {
-        "kill": "not graded"}
+    assert not [row for row in rows if row["student"] and row["status"] != "graded"]
     for name, words in {
             "Bo Li": ("named homework.ipynb; by its cells it is 99_tiny", "twice: 0 (wrong)"),
-            "loop": ("no answer within 30 s", "once: 0 (stopped)"),
+            "loop": ("once: 0 (stopped)",),
             "exit": ("once: 0 (wrong)", "twice: 0 (stopped)", "thrice: 2 (passed)", "it ended Python"),
-            "kill": ("it ended with exit status", "and its log with"),
+            "kill": ("it ended Python", "once: 0 (stopped)"), "half": ("once: 0 (wrong)",),
             "gone": ("missing cells were put back: once_check, twice_check", "twice: 0 (error)"),
-            "cheat": ("it says exercises.check =: read the code", "the course's own were run: twice_check"),
+            "cheat": ("once: 0 (wrong)", "the course's own were run: twice_check"),
             "helper": ("SyntaxError", "thrice: 0 (error)"), "rows": ("once: 0 (wrong)",),
             "ugo_99_tiny.ipynb": ("JSONDecodeError",), "vic_99_tiny.ipynb": ("not a notebook",),
             "wes_99_tiny.pdf": ("does not end in .ipynb",), "xia_99_tiny.ipynb": ("100 MB",),
@@ -197,17 +254,19 @@ def test_a_batch_of_everything(tiny, tmp_path, monkeypatch, capsys):
         assert all(word in said for word in words), said
     assert "hunter2" not in (tiny / "feedback" / "secret" / "99_tiny.html").read_text(encoding="utf-8")
     assert "hunter2" not in (tiny / "exercises.csv").read_text(encoding="utf-8")
-    assert capsys.readouterr().out.count("\n") == len(rows) == 18
+    assert capsys.readouterr().out.count("\n") == len(rows) == 20
     from nbgrader.api import Gradebook
     with Gradebook(f"sqlite:///{tiny / 'gradebook.db'}") as book:
         assert {s.student.id: s.score for s in book.assignment_submissions("99_tiny")}["Bo Li"] == 4
+    subprocess.run([sys.executable, "-m", "nbgrader", "export"], cwd=tiny, capture_output=True, check=True)
+    assert "Bo Li" in (tiny / "nbgrader.csv").read_text() and len(rows_of(tiny)) == len(rows)  # grades.csv is ours
     page = (tiny / "feedback" / "Bo Li" / "99_tiny.html").read_text(encoding="utf-8")
     assert "<strong>4</strong> of 6 points" in page and "also negative" in page and "return np.abs(2 * x)" in page
     assert "99 · Tiny &amp; &lt;small&gt;" in page and "http" not in page and "HIDDEN" not in page
 
 
 def grade_command(course, folder, **options):
-    options = {"submissions": folder, "course": course, "jobs": 1, "sandbox": "auto"} | options
+    options = {"submissions": folder, "course": course, "jobs": 1, "sandbox": "none", "cpu": 30} | options
     return grading.command(SimpleNamespace(**options))
 
 
@@ -218,7 +277,8 @@ def rows_of(course):
 
 @pytest.fixture
 def inbox(tiny, tmp_path):
-    """One right submission."""
+    """One right submission, and nothing graded yet."""
+    (tiny / "graded.json").unlink(missing_ok=True)
     nbformat.write(answered(tiny), tmp_path / "ann_99_tiny.ipynb")
     return tmp_path
 
@@ -236,37 +296,33 @@ def test_a_broken_sandbox_grades_nobody_0_points(tiny, inbox, monkeypatch, insid
 @pytest.mark.notebook
 def test_where_a_package_is_missing_nobody_is_graded(tiny, inbox, monkeypatch):
     """The course's own solutions are tried first: where they do not pass, the place is broken and not the answer."""
-    run = grading.sandbox.run
-    monkeypatch.setattr(grading.sandbox, "run", lambda cells, *args: run(
-        ["import sys\nsys.modules['numpy'] = None\n" + cells[0], *cells[1:]], *args))
+    run = sandbox.Student.run
+    monkeypatch.setattr(sandbox.Student, "run", lambda self, source, cpu: run(
+        self, f"import sys\nsys.modules['numpy'] = None\n{source}", cpu))
     assert grade_command(tiny, inbox) == 1
     [row] = rows_of(tiny)
     assert row["status"] == "not graded" and "own solutions do not pass here: the course's own cell" in row["remarks"]
     assert "ModuleNotFoundError" in row["remarks"]
 
 
-@pytest.mark.notebook
-def test_time_that_is_used_up_costs_no_points():
-    with pytest.raises(sandbox.Lost, match="the time for the submission was used up"):
-        sandbox.run(["import time", "time.sleep(600)"], [600, 600], None, total=12)
-
-
-@pytest.mark.notebook
-@pytest.mark.parametrize("why", ["stopped: no answer", "it ended Python"])
-def test_a_cell_of_the_course_that_is_stopped_costs_no_points(tiny, monkeypatch, why):
+def test_a_cell_of_the_course_that_is_stopped_costs_no_points(tiny, monkeypatch):
     """Also behind a student's cell; an error there may be the student's doing, and is a remark."""
     source, nb = of(tiny, "source", "99_tiny"), answered(tiny)
     nb.cells.insert(2, new_code_cell("x = 1", id="theirs"))
-    one = submissions.Submission(Path("x"), "x", "99_tiny", nb)
-    error = {"output_type": "error", "ename": "NameError", "evalue": "np"}
+    one = submissions.Submission(Path("x"), "x", assignment="99_tiny", nb=nb)
+    what = {}
 
-    def ran(stopped, outputs):
-        return lambda cells, *args: [(outputs, stopped) if text.startswith("FIRST") else ([], "") for text in cells]
+    def run(self, text, cpu):
+        if text.startswith("FIRST") and what["stopped"]:
+            raise sandbox.Stopped(what["stopped"])
+        return "NameError: np" if text.startswith("FIRST") else ""
 
-    monkeypatch.setattr(sandbox, "run", ran(why, []))
-    with pytest.raises(sandbox.Lost, match=f"course's own cell 4 .FIRST = .*: {why}"):
+    monkeypatch.setattr(sandbox.Student, "run", run)
+    monkeypatch.setattr(sandbox.Student, "ask", lambda *args: {"undefined": True})
+    what["stopped"] = "stopped: it computed for 30 s"
+    with pytest.raises(sandbox.Lost, match="course's own cell 4 .FIRST = .*: stopped"):
         grading.grade(one, source)
-    monkeypatch.setattr(sandbox, "run", ran("", [error]))
+    what["stopped"] = ""
     answers, remarks = grading.grade(one, source)
     assert [a.status for a in answers] == ["error"] * 3 and "NameError: np" in remarks[0]
     nb.cells.pop(2)
@@ -290,6 +346,7 @@ def test_a_crash_of_the_grader_does_not_end_well(tiny, inbox, monkeypatch, all_p
     assert {row["student"]: (row["points"], row["status"]) for row in rows_of(tiny)} == {
         "ann": ("6", "graded"), "bob": ("", "not graded")}
     monkeypatch.setattr(grading, "grade", lambda *args, **options: 1 / 0)
+    (tiny / "graded.json").unlink()
     assert grade_command(tiny, inbox) == 1
     assert all("an error of the grader: ZeroDivisionError" in row["remarks"] for row in rows_of(tiny))
 
@@ -302,6 +359,31 @@ def test_graded_is_0_and_a_file_that_is_no_submission_changes_nothing(tiny, inbo
     assert "1 graded, 0 handed in and NOT graded, 1 other files" in capsys.readouterr().out
 
 
+def test_a_second_start_goes_on_and_the_first_has_lost_nothing(tiny, inbox, monkeypatch, all_pass):
+    """Tables are there after each submission; what is graded is not run again, unless it is another notebook."""
+    grade, ran = grading.grade, tiny / "ran"
+    nbformat.write(answered(tiny), inbox / "bob_99_tiny.ipynb")
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    def noted(one, *args):
+        with open(ran, "a", encoding="utf-8") as file:
+            file.write(f"{one.student or 'course'} ")
+        return grade(one, *args)
+
+    monkeypatch.setattr(grading, "grade", noted)
+    with pytest.raises(KeyboardInterrupt):
+        grading.grade_folder(inbox, tiny, say=stop)
+    assert [row["status"] for row in rows_of(tiny)] == ["graded"]
+    ran.write_text("")
+    assert [row["status"] for row in grading.grade_folder(inbox, tiny)] == ["graded"] * 2
+    assert ran.read_text() in ("course bob ", "course ann ")
+    nbformat.write(answered(tiny, once="def once(x):\n    return 1"), inbox / "bob_99_tiny.ipynb")
+    ran.write_text("")
+    assert len(grading.grade_folder(inbox, tiny)) == 2 and ran.read_text() == "course bob "
+
+
 def test_asking_for_a_sandbox_that_is_not_there_is_refused(tiny, inbox, monkeypatch):
     monkeypatch.setattr(sandbox, "bubblewrap", lambda: None)
     (tiny / "grades.csv").unlink(missing_ok=True)
@@ -310,37 +392,44 @@ def test_asking_for_a_sandbox_that_is_not_there_is_refused(tiny, inbox, monkeypa
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("inside", [pytest.param(BWRAP, marks=needs_bubblewrap), None])
-def test_student_code_sees_few_variables_and_no_network(monkeypatch, inside):
+def test_what_a_students_process_can_and_cannot(tmp_path, monkeypatch, inside):
+    """Few variables, no network; loops and waiting end, in time that it computes and not in time that it lasts."""
     monkeypatch.setenv("COURSE_SECRET", "hunter2")
-    result = sandbox.run(["import os; print(dict(os.environ))", "import socket",
-                          "socket.create_connection(('192.0.2.1', 80), 2)", "print('x' * 10**6)"], [99] * 4, inside)
-    text = [json.dumps(outputs) for outputs, _ in result]
-    assert "HOME" in text[0] and "hunter2" not in text[0] and '"error"' in text[2] and len(text[3]) < 10**6
-
-
-@pytest.mark.notebook
-@pytest.mark.parametrize("inside", [pytest.param(BWRAP, marks=needs_bubblewrap), None])
-def test_a_cell_that_hangs_is_interrupted_and_what_it_left_stays(inside):
-    result = sandbox.run([
-        "x = 1", "while True:\n    pass", "x += 1\nprint(x)", "import os\nos._exit(0)",
-        "import time\nwhile True:\n    try:\n        time.sleep(1)\n    except KeyboardInterrupt:\n        pass",
-        "print(x)"], [99, 2, 99, 99, 2, 99], inside)
-    assert [why.partition(":")[0] for _, why in result] == [
-        "", "stopped", "", "it ended Python (os._exit, or not enough memory?)", "stopped", ""]
-    assert [outputs[0]["text"] for outputs, _ in result if outputs] == ["2\n", "2\n"]
-
-
-@pytest.mark.notebook
-@needs_bubblewrap
-def test_in_the_sandbox_there_is_nothing_to_find_and_nothing_to_break(tmp_path):
+    monkeypatch.setattr(sandbox, "MEMORY", 1 << 30)
     (tmp_path / "other.ipynb").write_text("the other student's answer")
-    result = sandbox.run([f"open({str(tmp_path / 'other.ipynb')!r})", f"open({str(FOLDER / PATHS[0].name)!r})",
-                          "import csi_utils; open(csi_utils.__file__, 'a')",
-                          "import os; print(len([p for p in os.listdir('/proc') if p.isdigit()]) < 9)"],
-                         [99] * 4, BWRAP)
-    names = [outputs[0].get("ename") for outputs, _ in result[:3]]
-    assert names[:2] == ["FileNotFoundError"] * 2 and names[2] in ("OSError", "PermissionError")
-    assert result[3][0][0]["text"] == "True\n"
+    with sandbox.Student(inside, cpu=1) as student:
+        def run(text, cpu=30):
+            try:
+                return student.run(text, cpu) or "fine"
+            except sandbox.Stopped as err:
+                return f"Stopped: {err}"
+
+        assert run("import os\nassert 'HOME' in os.environ and 'COURSE_SECRET' not in os.environ") == "fine"
+        assert run("import socket\nsocket.create_connection(('192.0.2.1', 80), 2)") != "fine"
+        assert run("print('x' * 10**7)\nexit()\nx = 1") == "fine" and run("raise SystemExit") != "fine"
+        assert run("while True:\n    pass", 1).startswith("Stopped: stopped: it computed for 1 s")
+        assert run("import time\ntime.sleep(600)", 1).startswith("Stopped: stopped: it computed for 1 s")
+        assert run("x += 1\nassert x == 2") == "fine"  # what was there before is there still
+        assert run("import os\nos._exit(0)").startswith("Stopped: it ended Python")
+        assert run("assert x == 2") == "fine"
+        if inside:
+            for path in (tmp_path / "other.ipynb", FOLDER / PATHS[0].name):
+                assert run(f"open({str(path)!r})").startswith("FileNotFoundError")
+            for path in ("/x", "/dev/x", "/usr/x"):
+                assert run(f"open({path!r}, 'w')") != "fine"
+            assert run("import csi_utils; open(csi_utils.__file__, 'a')") != "fine"
+            assert run("assert len([p for p in os.listdir('/proc') if p.isdigit()]) < 9") == "fine"
+            for folder in ("/tmp", "/dev/shm"):
+                assert "No space left" in run(f"for n in range(2):\n    with open(f'{folder}/{{n}}', 'wb') as f:\n"
+                                              "        f.write(bytes(150 << 20))")
+            assert "more than 1 GB" in run("y = b'x' * (1500 << 20)\nimport time\ntime.sleep(60)")
+
+
+@pytest.mark.notebook
+def test_time_that_is_used_up_costs_no_points():
+    with sandbox.Student(None, cpu=0.1) as student, pytest.raises(sandbox.Lost, match="time for the submission was"):
+        student.left = 0
+        student.run("1", 1)
 
 
 def test_a_second_copy_of_one_student_is_told_and_the_newer_one_counts(tiny, tmp_path):
@@ -358,12 +447,25 @@ def test_a_second_copy_of_one_student_is_told_and_the_newer_one_counts(tiny, tmp
 def test_names_of_learning_platforms():
     for name, student in {"lin_99_tiny.ipynb": "lin", "lin-99_tiny-1.ipynb": "lin", "王芳_99_tiny.ipynb": "王芳",
                           "linmei_late_8812_99120_99_tiny-1.ipynb": "linmei", "Mei Lin/99_tiny.ipynb": "Mei Lin",
+                          "linmei_LATE_8812_99120_99_tiny-1.ipynb": "linmei", "O'Neil/99_tiny.ipynb": "O'Neil",
+                          "Lin, Mei (b) [2]/a.ipynb": "Lin, Mei (b) [2]", "D’Arcy_99_tiny.ipynb": "D’Arcy",
                           "99_tiny/mei/99_tiny.ipynb": "mei", "mei/99_tiny/x.ipynb": "mei",
                           "Mei Lin_77_assignsubmission_file_/a.ipynb": "Mei Lin", "lin_a.ipynb": "lin"}.items():
-        assert submissions._student(Path(name), "99_tiny") == student, name
+        assert submissions._student(Path(name), "99_tiny")[0] == student, name
     for name in ("99_tiny.ipynb", "=x_99_tiny.ipynb", "../99_tiny.ipynb", "a.ipynb"):
         with pytest.raises(submissions.Unusable, match="is no student"):
             submissions._student(Path(name), "99_tiny")
+
+
+def test_two_students_of_one_name_are_two_and_a_byte_order_mark_is_read(tiny, tmp_path):
+    text = nbformat.writes(answered(tiny))
+    for name in ("Mei Lin_77", "Mei Lin_78", "Bo Li_79"):
+        folder = tmp_path / f"{name}_assignsubmission_file_"
+        folder.mkdir()
+        (folder / "99_tiny.ipynb").write_text(text, encoding="utf-8-sig")
+    found = submissions.collect(tmp_path, {"99_tiny": of(tiny, "source", "99_tiny")})
+    assert [(s.student, s.nb is not None) for s in found] == [
+        ("Bo Li", True), ("Mei Lin (77)", True), ("Mei Lin (78)", True)]
 
 
 def test_no_folder_and_no_course_are_said(tmp_path, tiny):
@@ -373,9 +475,8 @@ def test_no_folder_and_no_course_are_said(tmp_path, tiny):
         grading.grade_folder(tmp_path, tmp_path)
 
 
-def test_no_cell_of_a_table_is_computed_by_a_spreadsheet(tmp_path):
-    grading._table(tmp_path / "t.csv", [{"a": "=1+1", "b": "x"}])
-    assert (tmp_path / "t.csv").read_text(encoding="utf-8-sig") == "a,b\n'=1+1,x\n"
+def test_no_cell_of_a_table_is_computed_by_a_spreadsheet():
+    assert grading._table([{"a": "=1+1", "b": "x"}]) == "\ufeffa,b\n'=1+1,x\n"
 
 
 def test_the_page_shows_code_as_code(tiny):
