@@ -31,7 +31,7 @@ def results(folder=None):
         if any(path.glob("*.ipynb")):
             return path
     where = f"{tried[0]} holds" if folder else "build/runs holds"
-    raise FileNotFoundError(f"{where} no executed notebook. Make them first: make run (about 20 minutes), or "
+    raise FileNotFoundError(f"{where} no executed notebook. Make them first: make run (about 25 minutes), or "
                             "make run PROFILE=smoke (some minutes)")
 
 

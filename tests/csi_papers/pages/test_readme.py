@@ -39,6 +39,13 @@ def test_links_and_anchors_exist(name):
             assert anchor in [heading.lower().replace(" ", "-") for heading in headings], target
 
 
+def test_one_time_is_named_for_make_run():
+    """In README, in the guide that asks for it, and in the error of a command that needs it."""
+    for name in (*READMES, "docs/reading-group.md", "docs/reading-group.zh.md", "csi_papers/pages/contents.py"):
+        about = [line for line in text(name).splitlines() if re.search(r"make run\b.*(minutes|分钟)", line)]
+        assert about and re.search(r"\b25 (minutes|分钟)", about[0]), name
+
+
 @pytest.mark.parametrize("name", READMES)
 def test_make_targets_and_commands_exist(name):
     makefile, readme = text("Makefile"), text(name)
