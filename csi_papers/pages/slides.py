@@ -18,6 +18,9 @@ from csi_utils import ROOT, claims, verdicts
 
 SHOWN = ("slide", "subslide", "fragment")
 LONGEST = 7  # rows of the ledger on a slide
+WORDS = 60  # on a slide; what is longer is shortened, and whole in the notes
+PICTURE = re.compile(r"!\[.*?\]\(.*?\)")
+WHOLE = re.compile(r"\s*(?:$|[|#$]|!\[)")  # lines that are no sentences: tables, headings, formulas, pictures
 COLUMNS = ("row", "the paper says", "our question", "its number", "ours", "verdict")  # of the ledger
 
 
@@ -55,10 +58,32 @@ def arranged(nb, run):
             cells.append(_cell(f"## {section}", kind))
             cell.metadata["slideshow"] = {"slide_type": "-"}
         cells.append(cell)
+        if shown and cell.cell_type == "markdown":
+            whole, cell.source = cell.source, short(cell.source)
+            cells += [_cell(PICTURE.sub("", whole), "notes")] if whole != cell.source else []
         if cell.cell_type == "markdown":
             section = (re.findall(r"^##+ (.+)$", cell.source, flags=re.M) or [section])[-1]
     nb.cells = cells
     return nb
+
+
+def words(text):
+    """How many words of a Markdown text are read on a slide; a formula is one, a table and a picture's text none."""
+    text = re.sub(r"^\|.*$", "", PICTURE.sub("", text), flags=re.M)
+    return len(re.sub(r"\$\$.*?\$\$|\$.*?\$", "x", text, flags=re.S).split())
+
+
+def short(text):
+    """A text of more than WORDS as a slide shows it: the first sentences of paragraphs and items, as many as fit."""
+    if words(text) <= WORDS:
+        return text
+    lines = []
+    for line in text.splitlines():
+        mark = re.match(r"\s*(?:[-*] |\d+\. )?", line).group()
+        shown = line if WHOLE.match(line) else mark + contents.first_sentence(line[len(mark):])
+        if WHOLE.match(line) or words("\n".join([*lines, shown])) <= WORDS:
+            lines.append(shown)
+    return "\n".join(lines)
 
 
 def _cell(text, kind="slide"):
@@ -68,7 +93,8 @@ def _cell(text, kind="slide"):
 
 def _title(nb, run):
     card = contents.card(contents.card_cell(nb).source)
-    lines = [f"# {contents.title(nb)}", card.get("Papers") or card.get("Paper") or ""]
+    paper = card.get("Papers") or card.get("Paper") or ""
+    lines = [f"# {contents.title(nb)}", paper if words(paper) < WORDS / 2 else ""]
     if run["status"] != "ok":
         lines.append("**The run of this notebook failed**, so its deck lacks what did not run.")
     if "profile" in run:
@@ -88,9 +114,10 @@ def ledger(records):
                 if "its number" in cells:
                     cells["its number"] = cells["its number"].split(" (")[0]  # its source stands in the notebook
                 rows.append(cells)
-        for first in range(0, len(rows), LONGEST):
-            shown = [cells.items() for cells in report.said_once(rows[first:first + LONGEST])]
-            slides.append(f"## {caption}\n\n{verdicts.html_table(shown)}")
+        if rows:
+            shown = [cells.items() for cells in report.said_once(rows[:LONGEST])]
+            more = f"\n\nAnd {len(rows) - LONGEST} more in the notebook." if rows[LONGEST:] else ""
+            slides.append(f"## {caption}\n\n{verdicts.html_table(shown)}{more}")
     return slides
 
 

@@ -16,7 +16,7 @@ from csi_papers.run import notebook as checks
 SECTIONS = ("Set-up", "The problem and the idea", "Known truth", "The method", "The data and its trap", "Reproduction",
             "Does it survive?", "What we chose", "What we learned", "Results")
 CARD = ("Paper", "Claim", "Prerequisites", "You will be able to", "Time", "Data")
-MINUTES, MINUTES_DEEPER, MAX_COLUMNS, MAX_FUNCTIONS = 60, 45, 88, 25
+MINUTES, MINUTES_DEEPER, MAX_COLUMNS, MAX_FUNCTIONS, MAX_SLIDES = 60, 45, 88, 25, 15
 TAGS = {"parameters", "setup", "exercise", "solution", "check", "hidden-check", "figure", "main-figure", "claim",
         "ledger", "slow", "hide-input"}
 MIN_ALT = 20
@@ -73,6 +73,10 @@ def _whole(nb):
         yield "the cell tagged setup does not begin with notebook_lint.ALONE, which says where csi_utils is from"
     if not any("claims.open(" in cell.source for cell in nb.cells if cell.cell_type == "code"):
         yield "no ledger is opened"
+    marked = [cell.metadata.get("slideshow", {}).get("slide_type") in ("slide", "subslide") for cell in nb.cells
+              if cell is not nb.cells[0] and "ledger" not in checks.tags(cell)]
+    if sum(marked) > MAX_SLIDES - 3:
+        yield f"{sum(marked)} cells are slides, expected at most {MAX_SLIDES - 3} besides title and tables"
     if sum("main-figure" in checks.tags(cell) for cell in nb.cells) > 1:
         yield "more than one cell is tagged main-figure"
     for name, content in drawings(nb).items():

@@ -246,6 +246,8 @@ def test_each_rule_of_the_notebooks_in_deeper_fires(change, message):
     (swap("exercises.check(f", "score = exercises.check(f"), "is not the last expression"),
     (lambda nb: find(nb, "exercises.check").metadata.update(tags=[]), "not tagged check"),
     (swap('claims.open("x", profile, seed)', "None"), "no ledger is opened"),
+    (lambda nb: nb.cells.extend(new_markdown_cell("Words.", metadata={"slideshow": {"slide_type": "slide"}})
+                                for _ in range(13)), "13 cells are slides, expected at most 12"),
     (swap(ALONE, ""), "does not begin with notebook_lint.ALONE"),
     (code("x = 1", "main-figure"), "more than one cell is tagged main-figure"),
     (swap('"full": {"n": 3, "k": 3.5}', '"full": {"n": 1, "k": 3.5}'), "n in SIZES shrinks from standard to full"),
