@@ -5,10 +5,6 @@
 writes build/course/grades.csv (a line for each submission, and one for each file that is none), exercises.csv (a
 line for each exercise), feedback/STUDENT/ASSIGNMENT.html, and the scores into nbgrader's gradebook. However a
 submission misbehaves, the others are graded; what could not be run is "not graded" and never 0 points.
-
-nbgrader's own autograde, feedback and export (0.9.6) were tried with a preprocessor that runs the cells in our sandbox:
-what it could not grade (a doubled cell, two deleted ones) stands as 0.0 in its database and its CSV, which a comma in a
-name breaks. Its feedback shows hidden tests, loads MathJax from a server and carries along a student's <script>.
 """
 
 import ast
@@ -25,16 +21,18 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 from pathlib import Path
+from queue import SimpleQueue
 
 import nbformat
 
 from csi_papers.course import assignments, feedback, judge, sandbox, submissions
 from csi_papers.run.provenance import write, write_all
+from csi_papers.run.runner import in_parallel
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -133,37 +131,35 @@ def _one(source, broken, bwrap, cpu, submission):
 
 
 def _each(function, tasks, jobs):
-    """Yield (task, function(task)) as they end, in `jobs` processes. One whose process was killed is tried once more,
-    alone; what it gives is then (None, [why])."""
-    tasks, running, again, pool = list(tasks), {}, [], None
+    """Yield (task, function(task)) as they end, in `jobs` processes: who kills one is not graded, the others are."""
+    def fresh():
+        pool = ProcessPoolExecutor(1, get_context("fork"), _prepare)
+        pool.submit(int).result()  # it starts now
+        return pool
+
+    def ask(task):
+        pool = free.get()
+        try:
+            return pool.submit(function, task).result()
+        except BrokenProcessPool:
+            pool = fresh()
+            return None, ["the grader's process was killed (by the code, or for want of memory?)"]
+        finally:
+            free.put(pool)
+
+    free = SimpleQueue()
+    for _ in range(jobs):
+        free.put(fresh())
     try:
-        while tasks or running or again:
-            alone = not tasks and not running
-            while len(running) < (1 if alone else jobs) and (tasks or alone and again):
-                pool = pool or ProcessPoolExecutor(jobs, get_context("fork"), _prepare)
-                task = (tasks or again).pop(0)
-                running[pool.submit(function, task)] = task
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                task = running.pop(future)
-                try:
-                    yield task, future.result()
-                except BrokenProcessPool:
-                    pool = None
-                    if alone:
-                        yield task, (None, ["the grader's process was killed (by the code, or for want of memory?)"])
-                    else:
-                        again.append(task)
-        if pool:
-            pool.shutdown()
+        yield from in_parallel(ask, tasks, jobs)
     finally:
-        for process in active_children():  # after Ctrl-C; their sandboxes end with them
+        for process in active_children():  # their sandboxes end with them
             process.kill()
 
 
 def _prepare():
     """Make a process one where our notebooks run as a student's do."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it sees to Ctrl-C
     os.environ.update(sandbox.environment(tempfile.gettempdir()))
 
 
@@ -171,30 +167,32 @@ def grade_folder(folder, course=assignments.COURSE, bwrap=None, jobs=1, say=prin
     """Grade all that lies in a folder; write tables and feedback into the course. Returns the rows of grades.csv.
 
     jobs: submissions at a time. cpu: as for `grade`. First the course's own solutions have to pass here: an assignment
-    whose do not is not graded. What is in graded.json for the same notebook and the same edition is not run again; the
-    tables are written after each submission. Raises FileNotFoundError when the folder or the course is not there.
+    whose do not is not graded. What graded.json has for the same notebook and the same edition is not run again.
+    Raises FileNotFoundError when the folder or the course is not there.
     """
     folder, course = Path(folder), Path(course)
     paths = sorted((course / "source").glob("*/*.ipynb"))
     if not paths:
         raise FileNotFoundError(f"course: no assignments in {course}, expected what `make assignments` writes")
     sources = {path.stem: nbformat.read(path, as_version=4) for path in paths}
-    kept = _kept(course / "graded.json")
-    book = {}  # {file: what is known of it}
+    kept, book = {}, {}  # {file: what is known of it}, of an earlier start and of this one
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads((course / "graded.json").read_text(encoding="utf-8"))
 
-    def note(submission, answers, remarks, key=""):
-        book[_file(submission, folder)] = known = _known(course, folder, submission, sources, answers, remarks, key)
+    def note(submission, answers, remarks):
+        known = _known(course, submission, sources, answers, remarks) | {"key": _key(submission, sources)}
+        known["row"]["file"] = file = _file(submission, folder)
+        book[file] = known
         _tables(course, book, kept)
         row = known["row"]
         say(f"{row['file']}: {row['points']} {row['status']}  {row['remarks']}")
 
     waiting = {}
     for submission in submissions.collect(folder, sources):
-        key = _key(submission, sources)
-        old = kept.get(_file(submission, folder), {})
+        old = kept.get(_file(submission, folder), {"key": None})
         if submission.nb is None:
             note(submission, None, submission.remarks)
-        elif old.get("key") == key and old["row"]["status"] == "graded" and (course / old["row"]["feedback"]).is_file():
+        elif old["key"] == _key(submission, sources) and (course / (old["row"]["feedback"] or "none")).is_file():
             book[_file(submission, folder)] = old
         else:
             waiting.setdefault(submission.assignment, []).append(submission)
@@ -206,7 +204,7 @@ def grade_folder(folder, course=assignments.COURSE, bwrap=None, jobs=1, say=prin
             said = [f"{a.exercise.title}: {a.mistake or a.status}" for a in answers if a.status != "passed"]
         broken = f"the course's own solutions do not pass here: {'; '.join(said)}" if said else None
         for submission, (answers, remarks) in _each(functools.partial(_one, source, broken, bwrap, cpu), found, jobs):
-            note(submission, answers, remarks, _key(submission, sources))
+            note(submission, answers, remarks)
     return _tables(course, book, kept)
 
 
@@ -222,18 +220,11 @@ def _key(submission, sources):
     return hashlib.sha256(given + submission.path.read_bytes()).hexdigest()
 
 
-def _kept(file):
-    """What was graded before, {file: known}; nothing where there is none, or a broken one."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(file.read_text(encoding="utf-8"))
-    return {}
-
-
-def _known(course, folder, submission, sources, answers, remarks, key):
-    """A row of grades.csv, its rows of exercises.csv, and the key; feedback is written."""
+def _known(course, submission, sources, answers, remarks):
+    """A row of grades.csv and its rows of exercises.csv; feedback is written."""
     row = {"student": submission.student, "assignment": submission.assignment, "points": "", "of": "",
            "status": "not graded" if submission.nb else "refused", "exercises": "", "remarks": "; ".join(remarks),
-           "file": _file(submission, folder), "feedback": ""}
+           "file": "", "feedback": ""}
     details = []
     if answers is not None:
         try:
@@ -247,7 +238,7 @@ def _known(course, folder, submission, sources, answers, remarks, key):
         except Exception as err:
             row["remarks"] = f"an error of the grader: {type(err).__name__}: {_short(err)}"
     clean = [{name: _clean(value) for name, value in line.items()} for line in (row, *details)]
-    return {"key": key, "row": clean[0], "details": clean[1:]}
+    return {"row": clean[0], "details": clean[1:]}
 
 
 def _tables(course, book, kept):

@@ -23,7 +23,7 @@ from csi_papers.course import plain
 from csi_papers.run import guard
 from csi_utils import exercises
 
-MEMORY, FILE = 8 << 30, 200 << 20  # bytes: address space of a process, a file that it writes
+MEMORY = 8 << 30  # bytes of address space of a process; `sandbox` caps what all of them use
 
 
 class Stopped(BaseException):
@@ -32,11 +32,8 @@ class Stopped(BaseException):
 
 def main():
     """Answer requests until there are no more."""
-    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, FILE), (resource.RLIMIT_CORE, 0)):
-        hard = resource.getrlimit(kind)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with contextlib.suppress(ValueError, OSError):  # macOS knows some of them in name only
-            resource.setrlimit(kind, (most, most))
+    with contextlib.suppress(ValueError, OSError):  # macOS knows it in name only
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     guard.install()  # refuses the network where there is no sandbox
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}), colors="nocolor")
     vars(shell)["ask_exit"] = lambda: None  # exit() in a cell ends nothing

@@ -23,7 +23,7 @@ def encode(value):
     """A value in what JSON knows. Raises NotPlain."""
     if value is exercises.TODO or value is Ellipsis:
         return {"todo": True}
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray | np.generic | complex):
         value = np.asarray(value)
         if not DTYPE.fullmatch(value.dtype.str):
             raise NotPlain(f"an array of dtype {value.dtype}")
@@ -31,8 +31,6 @@ def encode(value):
         return {"array": [value.dtype.str, list(value.shape), data]}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, complex):
-        return {"complex": [value.real, value.imag]}
     if isinstance(value, list | tuple):
         return {"list" if isinstance(value, list) else "tuple": [encode(item) for item in value]}
     if isinstance(value, dict):
@@ -51,8 +49,6 @@ def decode(data):
     try:
         [(kind, what)] = data.items()
         return KINDS[kind](what)
-    except NotPlain:
-        raise
     except Exception as err:  # whatever a student's process may send
         raise NotPlain(f"no value ({type(err).__name__})") from None
 
@@ -80,8 +76,7 @@ def _tensor(data):
     return torch.as_tensor(decode(data))
 
 
-KINDS = {"todo": lambda what: exercises.TODO, "array": _array, "complex": lambda parts: complex(*parts),
-         "list": lambda items: [decode(item) for item in items],
+KINDS = {"todo": lambda what: exercises.TODO, "array": _array, "list": lambda items: [decode(item) for item in items],
          "tuple": lambda items: tuple(decode(item) for item in items),
          "dict": lambda pairs: {decode(key): decode(item) for key, item in pairs},
          "generator": _generator, "tensor": _tensor}
