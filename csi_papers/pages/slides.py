@@ -17,7 +17,7 @@ from csi_papers.run.provenance import write as write_text
 from csi_utils import ROOT, claims, verdicts
 
 SHOWN = ("slide", "subslide", "fragment")
-LONGEST = 7  # rows of the ledger on a slide
+LONGEST = 6  # rows of the ledger on a slide
 WORDS = 60  # on a slide; what is longer is shortened, and whole in the notes
 PICTURE = re.compile(r"!\[.*?\]\(.*?\)")
 WHOLE = re.compile(r"\s*(?:$|[|#$]|!\[)")  # lines that are no sentences: tables, headings, formulas, pictures
@@ -94,7 +94,8 @@ def _cell(text, kind="slide"):
 def _title(nb, run):
     card = contents.card(contents.card_cell(nb).source)
     paper = card.get("Papers") or card.get("Paper") or ""
-    lines = [f"# {contents.title(nb)}", paper if words(paper) < WORDS / 2 else ""]
+    titles = ", ".join(re.findall(r"(?<!\*)\*[^*]+\*(?!\*)", paper))
+    lines = [f"# {contents.title(nb)}", paper if words(paper) < WORDS / 2 else titles]
     if run["status"] != "ok":
         lines.append("**The run of this notebook failed**, so its deck lacks what did not run.")
     if "profile" in run:

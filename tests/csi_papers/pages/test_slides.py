@@ -81,7 +81,7 @@ def test_a_long_ledger_is_one_slide(tiny_runs):
     out = next(data for cell in good(tiny_runs).cells if cell.cell_type == "code" for out in cell.outputs
                for kind, data in out.get("data", {}).items() if "claims" in kind)
     (only,) = slides.ledger([out["records"][0] | {"id": f"C1.{number}"} for number in range(9)])
-    assert only.count("<tr>") == 8 and only.endswith("And 2 more in the notebook.")
+    assert only.count("<tr>") == 7 and only.endswith("And 3 more in the notebook.")
 
 
 def test_a_long_text_is_shortened_and_whole_in_the_notes(tiny_runs):
@@ -126,7 +126,7 @@ def test_the_tiny_deck_fits_and_one_that_does_not_is_found(tiny_runs, tmp_path):
         (made,) = (path for path in slides.write(tiny_runs, tmp_path) if path.stem == "good")
         assert not fitting(chromium, made)
         nb = good(tiny_runs)
-        nb.cells.insert(1, new_markdown_cell("Many words. " * 400, metadata=SLIDE))
+        nb.cells.insert(1, new_markdown_cell("| many |\n|---|\n" + "| rows |\n" * 60, metadata=SLIDE))
         made.write_text(slides.deck(nb, OK), encoding="utf-8")
         found = fitting(chromium, made)
         assert len(found) == 1 and "slide 2" in found[0] and "px high" in found[0]
