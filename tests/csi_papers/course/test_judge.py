@@ -43,7 +43,8 @@ def judged(code, check=CHECK):
 
 @pytest.mark.parametrize("value", [
     None, True, 3, 0.1, float("inf"), "é", 1 + 2j, np.float32(0.1), np.arange(6).reshape(2, 3)[:, ::-1],
-    np.zeros((0, 3)), np.array(["a", "été"]), np.array([True, False]), torch.arange(3.0), [1, (2, [None])], {"a": np.ones(2), 3: "b"}])
+    np.zeros((0, 3)), np.array(["a", "été"]), np.array([True, False]), torch.arange(3.0), [1, (2, [None])],
+    {"a": np.ones(2), 3: "b"}])
 def test_plain_values_come_back_as_they_were(value):
     again = plain.decode(json.loads(json.dumps(plain.encode(value))))
     assert isinstance(again, type(value)) or isinstance(value, complex)
