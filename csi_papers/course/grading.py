@@ -9,6 +9,7 @@ submission misbehaves, the others are graded; what could not be run is "not grad
 
 import ast
 import contextlib
+import copy
 import csv
 import functools
 import hashlib
@@ -264,7 +265,7 @@ def _table(rows):
 
 
 def _keep(course, submission, source, answers, remarks):
-    """Write the page of feedback (returns its path), and the scores to where nbgrader's own tools look for them."""
+    """Write the page of feedback (returns its path), and what nbgrader's own tools look for: a notebook, the scores."""
     from nbgrader.api import Gradebook
     from sqlalchemy.exc import SAWarning
     name, student = submission.assignment, submission.student
@@ -272,6 +273,17 @@ def _keep(course, submission, source, answers, remarks):
     (course / page).parent.mkdir(parents=True, exist_ok=True)
     title = re.search(r"^# (.+)", source.cells[0].source, flags=re.M)
     write(course / page, feedback.page(title[1] if title else name, student, answers, remarks))
+    # What nbgrader's formgrader shows: nothing that a student's code printed, and no test that they may not see.
+    cells = [source.cells[0]]
+    for answer in answers:
+        solution, check = copy.deepcopy(answer.exercise.solution), copy.deepcopy(answer.exercise.check)
+        solution.source, check.source = answer.code, assignments.HIDDEN.sub("", check.source)
+        said = "".join(f"{'✓' if passed else '✗'} {line}\n" for passed, line in answer.lines) or answer.status
+        check.outputs = [nbformat.v4.new_output("stream", text=said)]
+        cells += [answer.exercise.text, solution, check]
+    graded = course / "autograded" / student / name / f"{name}.ipynb"
+    graded.parent.mkdir(parents=True, exist_ok=True)
+    write(graded, nbformat.writes(nbformat.v4.new_notebook(cells=cells, metadata=source.metadata)))
     assignments.find_alembic()
     with warnings.catch_warnings(), Gradebook(f"sqlite:///{(course / 'gradebook.db').resolve()}") as book:
         warnings.simplefilter("ignore", SAWarning)  # about the order in which nbgrader adds what it adds

@@ -260,6 +260,8 @@ def test_a_batch_of_everything(tiny, tmp_path, monkeypatch, capsys):
         assert {s.student.id: s.score for s in book.assignment_submissions("99_tiny")}["Bo Li"] == 4
     subprocess.run([sys.executable, "-m", "nbgrader", "export"], cwd=tiny, capture_output=True, check=True)
     assert "Bo Li" in (tiny / "nbgrader.csv").read_text() and len(rows_of(tiny)) == len(rows)  # grades.csv is ours
+    text = (tiny / "autograded" / "Bo Li" / "99_tiny" / "99_tiny.ipynb").read_text(encoding="utf-8")  # for formgrader
+    assert "np.abs(2 * x)" in text and "✗ check 2" in text and "HIDDEN" not in text
     page = (tiny / "feedback" / "Bo Li" / "99_tiny.html").read_text(encoding="utf-8")
     assert "<strong>4</strong> of 6 points" in page and "also negative" in page and "return np.abs(2 * x)" in page
     assert "99 · Tiny &amp; &lt;small&gt;" in page and "http" not in page and "HIDDEN" not in page
