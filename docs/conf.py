@@ -51,6 +51,12 @@ html_theme_options = {
 
 html_context = {"default_mode": "light"}
 
+# An equation that is wider than its page scrolls (book.css), so the keyboard must reach it.
+SCROLLS = """addEventListener("load", () => window.MathJax?.startup?.promise.then(() => {
+  for (const box of document.querySelectorAll("div.math"))
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0
+}))"""
+
 HAN = "\u3400-\u9fff"
 
 
@@ -101,6 +107,7 @@ def page_language(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.add_search_language(Search)
+    app.add_js_file(None, body=SCROLLS)
     app.connect("doctree-read", equations)
     app.connect("doctree-read", cards)
     app.connect("html-page-context", page_language)
