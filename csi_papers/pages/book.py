@@ -20,7 +20,6 @@ from csi_papers.run.runner import notebooks
 from csi_utils import ROOT
 from csi_utils.files import sources
 
-LONG = 10  # lines of code that stay open in a notebook of the first edition; longer cells are collapsed
 SHOWN = ("image/png", "text/html", "text/plain")
 TEXTS = ("README*.md", "LICENSE", "data/README.md", "docs/*.md", "docs/*.toml", "docs/*.svg", "docs/papers/*.md")
 
@@ -82,9 +81,7 @@ def _notebook(stem, nb, folder, absent):
                 cell.source = cell.source.replace(f"attachment:{name}", f"{up}figures/{stem}-{name}")
             continue
         tags = cell.metadata.setdefault("tags", [])
-        first_edition = nb.metadata.get("edition") != 2
-        long = first_edition and (len(cell.source.splitlines()) > LONG or "setup" in tags)
-        if long or "solution" in tags or cell.metadata.get("jupyter", {}).get("source_hidden"):
+        if "solution" in tags or cell.metadata.get("jupyter", {}).get("source_hidden"):
             tags.append("hide-input")
         cell.outputs = [out for one in cell.outputs if (out := _output(one, tables))]
         texts = [out.metadata.get("image/png", {}).get("alt") or out.metadata.get("alt") for out in cell.outputs

@@ -62,12 +62,12 @@ def environment():
 
 
 def write(path, text):
-    """Atomically: whoever reads sees the old file or the new one. Raises OSError, which names the file."""
+    """`write_all` of one file."""
     write_all({path: text})
 
 
 def write_all(texts):
-    """Write {path: text}; the first old file is touched when every new one is whole."""
+    """Write {path: text}; old files are touched when every new one is whole. Raises OSError, which names the file."""
     ready = {}
     try:
         for path, text in texts.items():
