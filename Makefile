@@ -40,10 +40,10 @@ run: $(READY)
 
 # Three processes on two cores: several tests wait, for a browser, a sandbox or a limit.
 test: $(READY) lint
-	$(PY) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 check: $(READY) lint
-	$(PY) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not notebook and not slow and not browser"
+	$(PY) -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not notebook and not slow and not browser"
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -19,27 +19,39 @@ def signals():
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """What a fixture needs, its tests need: a browser, notebooks that are executed, a course made by nbgrader.
 
-    The tests of a file share costly fixtures, so they stay in one process; those of `pages` share them across files.
-    The smoke run of each notebook stands alone and comes first, the longest next, so that the processes end together
-    and nothing that needs all notebooks waits for them.
+    The smoke run of each notebook comes first, the longest files next, so that the processes end together and nothing
+    that needs all notebooks waits for them.
     """
     for item in items:
         for fixture, mark in (("chromium", "browser"), ("tiny_runs", "notebook"), ("tiny", "slow"), ("course", "slow")):
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(mark)
-        if not _alone(item):
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-    slow = {_group(item) for item in items if item.get_closest_marker("notebook")}
-    items.sort(key=lambda item: (not _alone(item), _group(item) not in slow, "pages" in _group(item)))
+    slow = {_together(item.nodeid) for item in items if item.get_closest_marker("notebook")}
+    items.sort(key=lambda item: (not _alone(item.nodeid), _together(item.nodeid) not in slow,
+                                 "pages" in _together(item.nodeid)))
 
 
-def _alone(item):
-    return getattr(item, "originalname", "") == "test_smoke_run"
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The tests of a file share costly fixtures, so one process gets them all; those of `pages` share across files."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return _together(nodeid)
+
+    return Together(config, log)
 
 
-def _group(item):
-    return str(item.path.parent if item.path.parent.name == "pages" else item.path)
+def _together(nodeid):
+    """What all tests have in common that go to one process with this one."""
+    file = nodeid.split("::")[0]
+    folder = file.rpartition("/")[0]
+    return nodeid if _alone(nodeid) else folder if folder.endswith("pages") else file
+
+
+def _alone(nodeid):
+    return "::test_smoke_run[" in nodeid
