@@ -172,11 +172,11 @@ def test_code_that_cheats_earns_nothing(tiny):
     source = of(tiny, "source", "99_tiny")
     exercise, names = assignments.exercises_of(source)[0], judge.bench(nbformat.writes(source))["once"]
     said = {}
-    with sandbox.Student(BWRAP, cpu=5) as student:
+    with sandbox.Student(BWRAP, cpu=99) as student:  # a busy machine must not stop a cheat before it fails
         student.run("import numpy as np\nfrom csi_utils import exercises", 99)
         for what, code in ({"right": "def {name}(x):\n    return x"} | CHEATS).items():
-            student.run(("def {name}(x):\n    return 0 * x\n" + code).replace("{name}", "once"), 5)
-            said[what] = judge.judge(exercise, names, student, 5)
+            student.run(("def {name}(x):\n    return 0 * x\n" + code).replace("{name}", "once"), 99)
+            said[what] = judge.judge(exercise, names, student, 99)
     assert {what: status for what, (status, _) in said.items() if what != "right"} == dict.fromkeys(CHEATS, "wrong")
     assert said["right"] == ("passed", [None, None])
     assert said["look"][1][0].partition("it raised ")[2].startswith("ValueError: found: (in once"), said["look"]
