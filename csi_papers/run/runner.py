@@ -246,9 +246,8 @@ def run_many(notebooks, out_dir, profile="smoke", source=None, seed=0, parameter
         done = run_notebook(path, out_dir, profile, source, seed, parameters, real=real, **options)
         return done, f"{done['seconds']:.1f} s"
 
-    results = {}
+    results, real = {}, real_data(source, say)
     with _alone_in(out_dir):
-        real = real_data(source, say)
         for path, (result, took) in in_parallel(one, paths, jobs):
             results[path] = result
             say(f"{path.stem}: {result['status']} ({took})")

@@ -40,7 +40,9 @@ def server(tmp_path):
 
 
 def run(tmp_path, *arguments):
-    return __main__.main(["run", str(tmp_path / "never_read.ipynb"), "--out", str(tmp_path / "out"), *arguments])
+    notebook = tmp_path / "no_notebook.ipynb"
+    notebook.write_text("{}")  # is refused where a run begins
+    return __main__.main(["run", str(notebook), "--out", str(tmp_path / "out"), *arguments])
 
 
 def test_a_mistyped_mirror_ends_a_run_before_it_begins(tmp_path, monkeypatch, capfd):
