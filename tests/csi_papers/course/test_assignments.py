@@ -152,8 +152,10 @@ CHEATS["look"] = """
 import gc, os, sys
 def {name}(x):
     seen, frame = [sys.argv, dict(os.environ), open('/proc/self/cmdline').read()], sys._getframe()
+    known = os.path.dirname(sys.modules['csi_utils'].__path__[0]), sys.prefix  # large, where a checkout lies in /tmp
     for folder in ('/tmp', '/dev/shm', os.getcwd(), os.environ['HOME']):
-        for place, _, files in os.walk(folder):
+        for place, folders, files in os.walk(folder):
+            folders[:] = [one for one in folders if os.path.join(place, one) not in known]
             seen += [open(os.path.join(place, file), errors='replace').read() for file in files]
     while frame:
         seen.append({key: repr(value) for key, value in frame.f_locals.items() if key != 'seen'})
