@@ -54,6 +54,14 @@ def test_a_notebook_without_our_csi_utils_says_what_to_install(stranger, tmp_pat
 
 
 @notebook
+def test_what_needs_real_data_is_stated_as_not_run_without_them(path):
+    """Else a run without the data fails, and only at the profile that asks for them."""
+    text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    needs = [mid for mid, measure in claims.load(path.stem)["measures"].items() if "needs" in measure]
+    assert not needs or "ledger.not_run(" in text, f"{needs} need data, and nothing says so where there are none"
+
+
+@notebook
 def test_its_ledger_names_it(path):
     """The claims of a notebook lie in data/claims under its own name."""
     text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
