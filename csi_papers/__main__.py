@@ -35,7 +35,7 @@ def run(args):
     try:
         results = runner.run_many(notebooks, out, args.profile, args.source, args.seed, given, jobs=args.jobs,
                                   resume=args.resume)
-    except ValueError as err:
+    except runner.Mistaken as err:
         print(f"nothing was run: {err}", file=sys.stderr)
         return 2
     records = [record for result in results for record in result["claims"]]

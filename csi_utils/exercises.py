@@ -8,6 +8,7 @@ as the last expression of a cell tagged `check`. Nothing here raises for what a 
 import copy
 import functools
 import inspect
+import reprlib
 import traceback
 from collections import namedtuple
 
@@ -18,6 +19,9 @@ from . import in_notebook
 MIME = "application/vnd.csi-exercise+json"
 Case = namedtuple("Case", "args kwargs expect hint rtol atol")  # one call and what it must give
 Property = namedtuple("Property", "test message")  # what must be true of the answer
+SHORT = reprlib.Repr()  # of a value: so many items, so many characters
+SHORT.maxlist = SHORT.maxtuple = SHORT.maxdict = 8
+SHORT.maxstring = SHORT.maxother = 300
 
 
 class _Todo:
@@ -146,8 +150,9 @@ def _short(value):
         with np.errstate(all="ignore"):
             span = f", {value.min():.4g} to {value.max():.4g}" if value.dtype.kind in "fiu" else ""
         return f"array{list(value.shape)}{span}"
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
+    if isinstance(value, list | tuple) and len(value) > 8:
+        return f"a {type(value).__name__} of {len(value)} that begins with {', '.join(map(_short, value[:3]))}"
+    return " ".join(SHORT.repr(value).split())
 
 
 def _difference(got, item):

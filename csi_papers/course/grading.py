@@ -88,7 +88,7 @@ def grade(one, source, bwrap=None, cpu=sandbox.CPU):
             except sandbox.Stopped as err:
                 error, stopped = "", str(err)
             if error or stopped:
-                failed[n] = _short(_clean(error or stopped)), "stopped" if stopped else "error"
+                failed[n] = _short(_clean(error or stopped), 1000), "stopped" if stopped else "error"
                 said = f"cell {n + 1} ({first}): {failed[n][0]}"
                 if mine and (stopped or not theirs):
                     raise sandbox.Lost(f"the course's own {said}")

@@ -34,6 +34,10 @@ LIMITS = {"smoke": (600, 1200), "standard": (1800, 3600), "full": (24 * 3600, 48
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would say, this runner says itself
 
 
+class Mistaken(ValueError):
+    """What was asked for cannot be run; nothing was run or written."""
+
+
 def run_notebook(path, out_dir, profile="smoke", source=None, seed=0, parameters=None, *, cell_timeout=None,
                  notebook_timeout=None, network=None, workers=None, measure=False, graded=True, real=None, bar=False):
     """Execute one notebook; write out_dir/STEM.ipynb and out_dir/STEM.json. Returns what the JSON holds.
@@ -223,7 +227,7 @@ def run_many(notebooks, out_dir, profile="smoke", source=None, seed=0, parameter
     """`run_notebook` for each, jobs at a time (they share the cores). Returns the results, in order.
 
     resume: keep results that say ok for the same notebook, csi_utils, data files and parameters. quiet: print
-    nothing. options: passed on. Before anything runs or is written it raises ValueError for a path that is no notebook,
+    nothing. options: passed on. Before anything runs or is written it raises Mistaken for a path that is no notebook,
     two of one name, parameters that a notebook does not have, and a folder that another run writes to; sources.NoMirror
     as `real_data`; OSError.
     """
@@ -255,12 +259,12 @@ def run_many(notebooks, out_dir, profile="smoke", source=None, seed=0, parameter
 
 
 def _asked_for(paths, parameters):
-    """Refuse what nobody meant: a mistyped name of a notebook or of a parameter. Raises ValueError."""
+    """Refuse what nobody meant: a mistyped name of a notebook or of a parameter. Raises Mistaken."""
     for path in paths:
         if path.suffix != ".ipynb" or not path.is_file():
-            raise ValueError(f"notebooks: got {path}, expected the path of a notebook")
+            raise Mistaken(f"notebooks: got {path}, expected the path of a notebook")
         if [other.stem for other in paths].count(path.stem) > 1:
-            raise ValueError(f"notebooks: {path.stem} is there twice, expected each name once: results are named so")
+            raise Mistaken(f"notebooks: {path.stem} is there twice, expected each name once: results are named so")
         try:
             defaults = notebook.check(notebook.read(path))
         except Refused:
@@ -268,12 +272,12 @@ def _asked_for(paths, parameters):
         try:
             notebook.fit(defaults, parameters)
         except Refused as err:
-            raise ValueError(f"{path.stem}: {err}") from None
+            raise Mistaken(f"{path.stem}: {err}") from None
 
 
 @contextlib.contextmanager
 def _alone_in(folder):
-    """Nobody else's run writes to this folder meanwhile. Raises ValueError where one does."""
+    """Nobody else's run writes to this folder meanwhile. Raises Mistaken where one does."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
@@ -283,7 +287,7 @@ def _alone_in(folder):
                 with contextlib.suppress(OSError):  # Windows keeps a file that is open
                     (folder / ".lock").unlink()
     except filelock.Timeout:
-        raise ValueError(f"out: another run is writing to {folder}; wait for it, or name another folder") from None
+        raise Mistaken(f"out: another run is writing to {folder}; wait for it, or name another folder") from None
 
 
 def notebooks():

@@ -74,6 +74,17 @@ def test_points_need_every_check_and_each_check_still_speaks(capsys):
     assert "check 2 of 3: for (-1.0): the sign is wrong" in said and "Hint: think of negative numbers" in said
 
 
+def test_what_came_is_told_whole_or_by_its_length(capsys):
+    """No value is cut in the middle of a number or a word."""
+    names = ["the first subcarrier", "the second subcarrier", "the third subcarrier", "the fourth subcarrier"]
+    assert f"got {names}, expected 1" in run(capsys, names, [case(expect=1)])[1]
+    assert "got a list of 100 that begins with 0, 1, 2, expected" in run(
+        capsys, list(range(100)), [case(expect="x")])[1]
+    rows = [[0.1] * 9] * 20
+    assert "got a list of 20 that begins with a list of 9 that begins with 0.1, 0.1, 0.1" in run(
+        capsys, rows, [case(expect="x")])[1]
+
+
 def test_false_property_and_a_raising_one(capsys):
     assert "must grow" in run(capsys, doubled, [prop(lambda f: f(2) < f(1), "must grow")])[1]
     assert "it raised TypeError" in run(capsys, doubled, [prop(lambda f: f(1, 2, 3), "three")])[1]

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from csi_papers import __main__
 from csi_papers.course import assignments, feedback, grading, judge, sandbox, submissions
 from csi_papers.run import notebook as checks
 
@@ -353,6 +355,34 @@ def test_a_crash_of_the_grader_does_not_end_well(tiny, inbox, monkeypatch, all_p
     (tiny / "graded.json").unlink()
     assert grade_command(tiny, inbox) == 1
     assert all("an error of the grader: ZeroDivisionError" in row["remarks"] for row in rows_of(tiny))
+
+
+def _dies(task):
+    """A grader's process that is killed at one of its tasks."""
+    if task == "bomb":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task, []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_who_kills_the_graders_process_is_not_graded_and_the_others_are(jobs):
+    found = dict(grading._each(_dies, ["ann", "bomb", "bob", "cleo"], jobs))
+    answers, remarks = found.pop("bomb")
+    assert answers is None and "the grader's process was killed" in remarks[0]
+    assert found == {name: (name, []) for name in ("ann", "bob", "cleo")}
+
+
+def test_a_teachers_limit_reaches_the_students_process(tiny, inbox, monkeypatch, all_pass):
+    """make grade CPU=7: the command that make writes, and the limit that each submission is graded with."""
+    root = FOLDER.parent
+    said = subprocess.run(["make", "-n", "grade", f"SUBMISSIONS={inbox}", "CPU=7"], cwd=root, capture_output=True,
+                          text=True, check=True).stdout
+    assert "--cpu 7" in said and "--sandbox require" in said
+    grade, limits = grading.grade, tiny / "limits"
+    monkeypatch.setattr(grading, "grade", lambda one, source, bwrap, cpu: (
+        limits.write_text(f"{cpu}"), grade(one, source))[1])
+    arguments = ["grade", str(inbox), "--course", str(tiny), "--cpu", "7", "--sandbox", "none"]
+    assert __main__.main(arguments) == 0 and limits.read_text() == "7"
 
 
 def test_graded_is_0_and_a_file_that_is_no_submission_changes_nothing(tiny, inbox, capsys, all_pass):

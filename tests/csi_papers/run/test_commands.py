@@ -69,6 +69,13 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(refused, tmp_path
     assert "/proc/version/no: Not a directory" in refused(out="new")
 
 
+def test_an_error_in_the_middle_of_a_run_is_not_called_nothing_was_run(tmp_path, monkeypatch):
+    notebook = bad_notebooks.build("good", tmp_path)
+    monkeypatch.setattr(run, "run_notebook", lambda *_, **__: int("x"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        __main__.main(["run", str(notebook), "--profile", "smoke", "--out", str(tmp_path / "out")])
+
+
 def test_command_line_refuses_nonsense(capsys):
     for arguments in (["run", "--profile", "fast"], ["run", "--jobs", "0"], ["bands", "x.ipynb", "--seeds", "a:b"],
                       ["bands", "x.ipynb", "--seeds", "5:5"], []):
