@@ -52,6 +52,8 @@ def arranged(nb, run):
             if shown and (closed := [data[claims.MIME] for data in outputs if claims.MIME in data]):
                 cells += [_cell(table) for table in ledger(closed[0]["records"])]
                 continue
+            if any("image/png" in data for data in outputs):  # a table beside the picture stands in the notebook
+                cell.outputs = [out for out in cell.outputs if "image/png" in out.get("data", {})]
         if not shown:
             cell.metadata["slideshow"] = {"slide_type": "notes" if cell.cell_type == "markdown" else "skip"}
         elif kind != "fragment" and not cell.source.startswith("#"):
@@ -114,7 +116,10 @@ def ledger(records):
                 cells = {name: text for name, text in verdicts.cells(record) if name in COLUMNS}
                 if "its number" in cells:
                     cells["its number"] = cells["its number"].split(" (")[0]  # its source stands in the notebook
-                rows.append(cells)
+                rows.append(cells | {"ours": cells["ours"].replace(" ", "\N{NO-BREAK SPACE}"),
+                                     "verdict": cells["verdict"].replace("over the recorded seeds", "seeds")})
+        if all(row.get("its number") == "–" for row in rows):
+            rows = [{name: text for name, text in row.items() if name != "its number"} for row in rows]
         if rows:
             shown = [cells.items() for cells in report.said_once(rows[:LONGEST])]
             more = f"\n\nAnd {len(rows) - LONGEST} more in the notebook." if rows[LONGEST:] else ""

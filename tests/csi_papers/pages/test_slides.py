@@ -64,7 +64,8 @@ def test_the_ledger_is_a_table_in_the_columns_that_are_read_from_the_back(tiny_r
     table = sections(slides.deck(good(tiny_runs), OK))[-1]
     heads = re.findall(r"<th scope[^>]*>(.*?)</th>", table)
     assert heads == ["row", "the paper says", "its number", "ours", "verdict"]
-    assert re.findall(r"<td>(.*?)</td>", table) == ["C1.answer", "The answer is 42", "42 s", "42 s", "✓ holds here"]
+    assert re.findall(r"<td>(.*?)</td>", table) == [
+        "C1.answer", "The answer is 42", "42 s", "42\N{NO-BREAK SPACE}s", "✓ holds here"]
 
 
 def test_what_the_papers_and_we_say_stands_once_for_all_its_rows(tiny_runs):
@@ -75,6 +76,16 @@ def test_what_the_papers_and_we_say_stands_once_for_all_its_rows(tiny_runs):
     first, second = slides.ledger([record, record | {"id": "C1.b"}, ours, record | {"verdict": "not run"}])
     assert first.count("The answer is 42") == 1 and first.count("<tr>") == 3
     assert "our question" in second and "the paper says" not in second
+    (bare,) = slides.ledger([record | {"paper_value": None}])
+    assert "its number" not in bare and bare.count("<th ") == 4  # a column without any number is not shown
+
+
+def test_beside_a_picture_no_table_is_shown(tiny_runs):
+    nb = good(tiny_runs)
+    (drawn,) = (cell for cell in nb.cells if cell.metadata.get("slideshow") and cell.get("outputs")
+                and any("image/png" in out.get("data", {}) for out in cell.outputs))
+    drawn.outputs.append(new_output("display_data", {"text/html": "<table><tr><td>beside</td></tr></table>"}))
+    assert "beside" not in slides.deck(nb, OK)
 
 
 def test_a_long_ledger_is_one_slide(tiny_runs):
