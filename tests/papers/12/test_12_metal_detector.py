@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from notebook_code import definitions
 from scipy.linalg import solve_banded
+from scipy.stats import norm
 
 nb = definitions("12_metal_detector")
 nb.FIELD_MAP = nb.make_map()
@@ -118,13 +119,55 @@ def test_a_coin_on_edge_answers_less_and_one_lying_along_the_pass_twice():
     assert s[:middle].max() > 1.5 * s[middle] and s[middle:].max() > 1.5 * s[middle]
 
 
-def test_shuffled_unsteadiness_keeps_its_spectrum():
-    lot = nb.chance(1, 1.0, 5)
-    plain, mixed = nb.wobble("person", lot), nb.wobble("person", lot, shuffled=True)
-    assert not np.allclose(plain, mixed)
-    both = [np.abs(np.fft.rfft(e))[:, 1:-1] for e in (plain, mixed)]
-    np.testing.assert_allclose(*both, rtol=1e-6)
-    assert not nb.wobble("steady", lot).any()
+def test_the_fifth_hand_differs_from_each_of_the_robots_in_one_thing():
+    (small, quick, damping), (large, _, _), fifth = list(nb.HANDS.values())[2:]
+    assert fifth == (large, quick, damping) and large > small
+    lot = nb.chance(1, 1.0, 200)
+    swings = {hand: nb.wobble(hand, lot) for hand in nb.HANDS}
+    assert not swings["steady"].any()
+    np.testing.assert_allclose(swings["as large, but fast"], swings["robot, balanced"] * large / small)
+    assert swings["robot, not balanced"].std() == pytest.approx(large, rel=0.1)
+
+
+@pytest.mark.parametrize("speed", [0.1, 0.2, 0.5, 1.0, 2.0])
+def test_equal_looks_are_at_the_same_places_at_every_speed(speed):
+    lot = nb.chance(1, speed, 1)
+    np.testing.assert_allclose(lot["x"][lot["equal"]], np.arange(15) * 0.02 - 0.15, atol=1e-9)
+
+
+def test_a_threshold_of_quiet_seconds_is_that_of_independent_looks_without_a_filter():
+    loudest = nb.quiet(20_000, 3, tau=0).max(1)
+    assert loudest.shape == (20_000,)
+    expected = nb.NOISE * norm.ppf(0.99 ** (1 / nb.RATE))
+    assert np.quantile(loudest, 0.99) == pytest.approx(expected, rel=0.02)
+    share = 1 - np.exp(-1 / nb.RATE / nb.TAU)
+    assert nb.quiet(20_000, 3).std() == pytest.approx(nb.NOISE * np.sqrt(share / (2 - share)), rel=0.02)
+    assert len(np.unique(nb.quiet(200, 3))) == 200 * nb.RATE  # no reading comes twice
+
+
+def test_without_noise_a_steady_slow_swing_finds_as_far_as_the_echo_is_above_the_threshold():
+    """A coin that faces the coil, right below its way, a filter of 0: Eq. (4) gives the range."""
+    lot = nb.chance(0, 0.1, 4) | {"aside": np.zeros((4, 1)), "axis": np.tile([[0.0], [0.0], [1.0]], (4, 1, 1))}
+    reach = 0.15
+    nb.threshold = {"no filter": nb.face_on * nb.COIL**4 / 4 / (nb.COIL**2 + reach**2) ** 3}
+    answer = nb.search({0.1: lot}, 0, hand="steady", name="no filter", noise=0)
+    np.testing.assert_array_equal(answer[0.1, "share"], nb.HEIGHTS < reach)
+    assert 100 * reach - 2 < answer[0.1, 0.9] < answer[0.1, 0.1] < 100 * reach + 2
+    equal = nb.search({0.1: lot}, 0, hand="steady", name="no filter", noise=0, equal=True)
+    assert (equal[0.1, "share"] <= answer[0.1, "share"]).all()  # some readings of the same pass
+
+
+def test_the_radar_cross_section_of_a_small_ball_and_of_a_small_disc():
+    """Rayleigh: 9 pi k^4 R^6 for a perfectly conducting ball, 64 / (9 pi) k^4 R^6 for a disc that is hit face on."""
+    nb.wave_number, R = 50.0, 0.002
+    volume = 4 / 3 * np.pi * R**3
+    P = nb.ellipsoid([R, R, R])[0]
+    ball = nb.radar_area(volume * P / (P - volume), P)
+    assert ball == pytest.approx(9 * np.pi * 50**4 * R**6, rel=1e-6)
+    across, _, _ = nb.ellipsoid([R, R, 1e-4 * R])
+    volume *= 1e-4
+    disc = nb.radar_area(volume * across / (across - volume), across)
+    assert disc == pytest.approx(64 / 9 / np.pi * 50**4 * R**6, rel=1e-3)
 
 
 def test_the_height_of_a_share():
