@@ -641,7 +641,7 @@ def test_a_crowd_recording_is_scaled_unmixed_and_quantised(monkeypatch):
 @pytest.mark.parametrize(("change", "message"), [
     (lambda csi: csi[..., :1], r"5p: expected csi \(packet, 30, 3 rx, 2 tx\), found \(7, 30, 3, 1\)"),
     (lambda csi: csi[:, :28], r"found \(7, 28, 3, 2\)"),
-    (lambda csi: csi * (np.arange(7) > 3)[:, None, None, None], "5p: csi holds packets that are not finite or all zero"),
+    (lambda csi: csi * (np.arange(7) > 3)[:, None, None, None], "5p: csi holds packets that are not finite or all"),
     (lambda csi: csi * np.complex64(np.nan), "5p: csi holds packets that are not finite"),
 ])
 def test_a_crowd_recording_that_is_none_is_refused(monkeypatch, change, message):
