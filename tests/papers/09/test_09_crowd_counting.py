@@ -132,7 +132,7 @@ def test_a_counter_learns_what_can_be_learnt_and_scales_its_input_by_the_trainin
     counter = nb.Counter(kind).fit(x[:200], counts[:200], 0)
     assert nb.within(counter.answer(x[200:]), counts[200:], 0) > 95
     np.testing.assert_allclose(counter.scaler.mean_, x[:200].mean(0))
-    assert len(counter.history.loss) == 48 and counter.history.validation == []
+    assert len(counter.history.loss) == 24 and counter.history.validation == []
 
 
 def table(windows=40, recordings=4):
