@@ -153,6 +153,13 @@ def test_the_split_in_time_shares_no_second_and_leaves_a_gap():
         assert 8 <= begins - ends <= 12 and first[rows].sum() > last[rows].sum() > 8
 
 
+def test_a_recording_too_short_for_a_split_is_named():
+    whole = table()
+    short = nb.pick(whole, (whole["recording"] != 2) | (whole["start"] < 12))
+    with pytest.raises(ValueError, match=r"table: recording 2 is too short .* 4.0 s on each side of a gap of 8.0 s"):
+        nb.time_split(short)
+
+
 def test_scrambled_counts_are_those_of_the_room_dealt_anew():
     whole = table(recordings=12)
     whole["count"] = whole["recording"] % 6
