@@ -1,10 +1,10 @@
 """Raw captures: what is good is read exactly, and what is broken costs only itself and is said."""
 
-import struct
 import sys
 
 import numpy as np
 import pytest
+from capture_files import intel_record
 from real_data import MIRROR, needs
 
 from csi_utils import datasets
@@ -134,21 +134,6 @@ def test_captures_become_a_persons_own_data_as_the_readme_says(tmp_path):
 
 
 # ---- Intel 5300 ------------------------------------------------------------------------------------------------
-
-def intel_record(csi, ports, clock=0, rssi=(33, 31, 35), noise=-127, agc=40, count=1):
-    """One record of the log, packed by hand: csi (30, rx, tx) whole numbers in the order of the chains; ports:
-    the antenna port of each of the three chains."""
-    n_rx, n_tx = csi.shape[1:]
-    values = np.stack([csi.real, csi.imag], -1).astype(np.int8).view(np.uint8).reshape(30, -1)
-    bits = np.unpackbits(values, axis=1, bitorder="little")
-    bits = np.concatenate([np.zeros((30, 3), np.uint8), bits], axis=1).ravel()  # 3 bits are skipped each time
-    payload = np.packbits(bits, bitorder="little").tobytes()
-    size = (30 * (8 * 2 * n_rx * n_tx + 3) + 7) // 8
-    assert len(payload) == size
-    selection = sum(port << 2 * chain for chain, port in enumerate(ports))
-    body = struct.pack("<IHHBBBBBbBBHH", clock, count, 0, n_rx, n_tx, *rssi, noise, agc, selection, size, 0x4101)
-    return struct.pack(">HB", 1 + len(body) + size, 0xBB) + body + payload
-
 
 def some_csi(rng, n_rx=3, n_tx=1):
     return rng.integers(-100, 100, (30, n_rx, n_tx)) + 1j * rng.integers(-100, 100, (30, n_rx, n_tx))
