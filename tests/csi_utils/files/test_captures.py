@@ -125,8 +125,8 @@ def test_an_esp32_capture_equals_its_rows_of_the_mirror():
 def test_captures_become_a_persons_own_data_as_the_readme_says(tmp_path):
     for k, name in enumerate(("empty", "walking")):
         esp32_file(tmp_path / f"{name}.csv", [esp32_line(NUMBERS, 1000 * j) for j in range(2 + k)])
-    logs = [captures.read_esp32(tmp_path / name) for name in ("empty.csv", "walking.csv")]
-    csi = np.concatenate([log.csi for log in logs])[:, :, None, None]
+    logs = [captures.read(tmp_path / name) for name in ("empty.csv", "walking.csv")]
+    csi = np.concatenate([log.csi for log in logs])
     number = np.repeat(np.arange(len(logs)), [len(log.t) for log in logs])
     np.savez_compressed(tmp_path / "my.npz", csi=csi, recording=number, activity=np.array(["empty", "walking"])[number])
     ds = datasets.load(tmp_path / "my.npz")
