@@ -5,6 +5,7 @@ the second antenna other ones, and leaves the pilots in. Such a frame holds the 
 writes (inferred from captures of both). This file is also that process: `python picoscenes.py capture.csi result.npz`.
 """
 
+import mmap
 import os
 import subprocess
 import sys
@@ -34,45 +35,52 @@ def read_picoscenes(path):
     from csi_utils.files.packets import Packets, commonest, existing, no_csiread, reasons
 
     path = existing(path, "picoscenes")
-    content = path.read_bytes()
-    found, whys = frames(content)
-    modern = [(number, *places) for number, start, length in found
-              if (places := _intel_header(content, start, length, feitcsi))]
-    if len(modern) * 2 > len(found):
-        here = {number for number, *_ in modern}
-        whys += [(number, "of another card") for number, *_ in found if number not in here]
-        return feitcsi.unpacked("picoscenes", content, modern, whys, "frame")
-    del content
+    if not path.stat().st_size:
+        raise ValueError(f"{path}: the file is empty")
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found, whys = frames(content)
+        modern = [(number, *places) for number, start, length in found
+                  if (places := _intel_header(content, start, length, feitcsi))]
+        if len(modern) * 2 > len(found):
+            here = {number for number, *_ in modern}
+            whys += [(number, "of another card") for number, *_ in found if number not in here]
+            return feitcsi.unpacked("picoscenes", content, modern, whys, "frame")
+    del found, modern
     if importlib.util.find_spec("csiread") is None:
         raise no_csiread("a PicoScenes capture")
     whys = []
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.npz"
-        ended = subprocess.run([sys.executable, "-P", __file__, str(path), str(result)], timeout=SECONDS,
-                               capture_output=True, text=True, errors="replace", check=False, env=_quiet())
+        try:
+            ended = subprocess.run([sys.executable, "-P", __file__, str(path), str(result)], timeout=SECONDS,
+                                   capture_output=True, text=True, errors="replace", check=False, env=_quiet())
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"{path}: csiread did not end within {SECONDS} s") from None
         if ended.returncode or not result.is_file():
             how = f"signal {-ended.returncode}" if ended.returncode < 0 else (ended.stderr.strip().splitlines() or [
                 f"exit status {ended.returncode}"])[-1]
             raise ValueError(f"{path}: csiread could not read it: {how}")
         with np.load(result, allow_pickle=False) as file:
-            numbers, shapes, facts, values, index = (file[key] for key in ("number", "shape", "fact", "csi", "index"))
+            numbers, shapes, facts, values = (file[key] for key in ("number", "shape", "fact", "csi"))
+            lines = np.split(file["index"], np.cumsum(file["key"][:, 0])[:-1])
+            indices = dict(zip(map(tuple, file["key"].tolist()), lines, strict=False))  # no key: one empty line
             whys = [(int(number), str(why)) for number, why in zip(file["bad"], file["why"], strict=True)]
     if not len(numbers):
         raise ValueError(f"{path}: no frame with CSI is readable: {reasons(whys, 'frame') or 'it holds none'}")
     kinds = list(map(tuple, shapes.tolist()))
-    tones, n_rx, n_tx = common = commonest(kinds)
+    tones, n_rx, n_tx, mhz_wide = common = commonest(kinds)
     keep = np.array([kind == common for kind in kinds])
-    whys += [(int(number), f"with {kind[1]} rx x {kind[2]} tx x {kind[0]}, where most have {n_rx} x {n_tx} x {tones}")
+    whys += [(int(number), f"with {kind[1]} rx x {kind[2]} tx x {kind[0]} at {kind[3]} MHz, where most have {n_rx} x "
+                           f"{n_tx} x {tones} at {mhz_wide} MHz")
              for number, kind in zip(numbers, kinds, strict=True) if kind != common]
     # The values of all frames lie one after the other.
-    sizes = shapes.prod(1)
-    csi = values.reshape(-1, *common) if keep.all() else values[np.repeat(keep, sizes)].reshape(-1, *common)
-    index = index[keep][0, :tones]
-    facts = facts[keep]
-    stamp, rssi, gain, has_gain, mhz, width = facts.T
+    csi = values if keep.all() else values[np.repeat(keep, shapes[:, :3].prod(1))]
+    csi = csi.reshape(-1, tones, n_rx, n_tx)
+    facts, index = facts[keep], indices[tones, mhz_wide]
+    stamp, rssi, gain, has_gain, mhz = facts.T
     return Packets("picoscenes", csi, (stamp - stamp[0]) * 1e-6, index, np.zeros(tones, bool), rssi.astype(float),
                    gain.astype(float) if has_gain.all() else None,
-                   float(mhz[0]) * 1e6 if (mhz == mhz[0]).all() else None, float(width[0]) * 1e6, "frame",
+                   float(mhz[0]) * 1e6 if (mhz == mhz[0]).all() else None, mhz_wide * 1e6, "frame",
                    tuple(sorted(whys)))
 
 
@@ -133,10 +141,12 @@ def _child(path, result):
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     except (ImportError, ValueError, OSError):
         pass  # not on this system
-    content = Path(path).read_bytes()
+    with open(path, "rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     found, bad = frames(content)
     part = Path(result).with_suffix(".part")
-    numbers, shapes, facts, values, index = [], [], [], [], []
+    numbers, shapes, facts, values = [], [], [], []
+    index = {}  # the subcarriers, by their number and the MHz
 
     def unpacked(chosen, size):
         """The raw records of some frames, or None where csiread fails or one is larger than size."""
@@ -172,18 +182,16 @@ def _child(path, result):
                 bad.append((number, "without CSI"))
                 continue
             numbers.append(number)
-            shapes.append((tones, n_rx, n_tx))
+            shapes.append((tones, n_rx, n_tx, int(csi["Info"]["CBW"])))
             values.append(csi["CSI"][:tones, :n_rx, :n_tx].astype(np.complex64).ravel())
-            index.append(csi["SubcarrierIndex"][:tones].copy())
+            index.setdefault((tones, shapes[-1][3]), csi["SubcarrierIndex"][:tones].copy())
             extra = record[0]["RxExtraInfo"]
             facts.append([int(basic["Timestamp"]), int(basic["RSSI"]), int(extra["AGC"]), int(extra["HasAGC"]),
-                          int(basic["CenterFreq"]), int(basic["CBW"])])
-    padded = np.zeros((len(index), max(map(len, index), default=0)), np.int32)
-    for row, line in enumerate(index):
-        padded[row, :len(line)] = line
-    np.savez(result, number=np.array(numbers, int), shape=np.array(shapes, int).reshape(-1, 3),
-             fact=np.array(facts, np.int64).reshape(-1, 6), csi=np.concatenate(values or [np.zeros(0, np.complex64)]),
-             index=padded, bad=np.array([number for number, _ in bad], int), why=np.array([why for _, why in bad], str))
+                          int(basic["CenterFreq"])])
+    np.savez(result, number=np.array(numbers, int), shape=np.array(shapes, int).reshape(-1, 4),
+             fact=np.array(facts, np.int64).reshape(-1, 5), csi=np.concatenate(values or [np.zeros(0, np.complex64)]),
+             index=np.concatenate([*index.values(), np.zeros(0, np.int32)]), key=np.array([*index], int).reshape(-1, 2),
+             bad=np.array([number for number, _ in bad], int), why=np.array([why for _, why in bad], str))
 
 
 if __name__ == "__main__":

@@ -358,8 +358,9 @@ def test_picoscenes_frames_of_an_ax200_come_back(tmp_path, monkeypatch):
 def test_picoscenes_of_an_intel_5300(csiread):
     got = captures.read(MIRROR / "captures/picoscenes_iwl5300_example.csi")
     assert got.csi.shape == (99, 30, 2, 1) and len(got.dropped) == 13  # 112 frames in all
-    assert {why for _, why in got.dropped} == {"with 2 rx x 2 tx x 30, where most have 2 x 1 x 30",
-                                               "with 1 rx x 1 tx x 30, where most have 2 x 1 x 30"}
+    assert {why for _, why in got.dropped} == {
+        "with 2 rx x 2 tx x 30 at 20 MHz, where most have 2 x 1 x 30 at 20 MHz",
+        "with 1 rx x 1 tx x 30 at 20 MHz, where most have 2 x 1 x 30 at 20 MHz"}
     assert (np.diff(got.t) >= 0).all() and got.gain.tolist() == [63] * 99 and got.fc == 2437e6
     log = csiread.Picoscenes(str(MIRROR / "captures/picoscenes_iwl5300_example.csi"), {"CSI": [30, 2, 2]},
                              if_report=False)
