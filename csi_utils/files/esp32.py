@@ -9,7 +9,7 @@ import functools
 import io
 import itertools
 import re
-from array import array
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,20 +57,22 @@ def read(path) -> Log:
     """The lines of the commonest layout (number of values, training fields, subcarriers) of the log `path`."""
     rows, facts, senders, dropped = [], [], [], []
     columns = None
-    for number, line in enumerate(_lines(path), 1):
-        try:
-            if columns_here := _header(line):
-                columns = columns_here
-                raise ValueError("header")
-            numbers, fact, sender = _parsed(line, columns)
-        except ValueError as problem:
-            dropped.append((number, str(problem)))
-            if not rows and number >= PATIENCE:
-                break
-            continue
-        rows.append((number, numbers))
-        facts.append(fact)
-        senders.append(sender)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # NumPy's, on numbers that it cannot read to their end
+        for number, line in enumerate(_lines(path), 1):
+            try:
+                if columns_here := _header(line):
+                    columns = columns_here
+                    raise ValueError("header")
+                numbers, fact, sender = _parsed(line, columns)
+            except ValueError as problem:
+                dropped.append((number, str(problem)))
+                if not rows and number >= PATIENCE:
+                    break
+                continue
+            rows.append((number, numbers))
+            facts.append(fact)
+            senders.append(sender)
     layouts = [_layout(len(numbers), fact[2:6], fact[7] is not None)
                for (_, numbers), fact in zip(rows, facts, strict=True)]
     known = [layout for layout in layouts if layout]
@@ -86,7 +88,7 @@ def read(path) -> Log:
             dropped.append((number, f"with {len(numbers)} values" + (f" instead of {n_values}" if known else
                                                                      ", which fit no training fields that we know")))
     facts = [facts[row] for row in keep]
-    values = np.frombuffer(b"".join(rows[row][1].tobytes() for row in keep), np.int8).reshape(len(keep), n_values)
+    values = np.frombuffer(b"".join(rows[row][1] for row in keep), np.int8).reshape(len(keep), n_values)
     gain = np.array([agc + fft / 4 for *_, fft, agc, _ in facts]) if facts and None not in facts[0][7:9] else None
     channels = {fact[6] for fact in facts}
     return Log(values=values, rssi=np.array([fact[0] for fact in facts], np.int8),
@@ -126,23 +128,26 @@ def strict_lines(content: bytes):
     int8; clock (packet,) uint32; dropped, a list of (line number from 1, why).
     """
     values, rssi, clock, dropped = [], [], [], []
-    for number, line in enumerate(content.splitlines(), 1):
-        try:
-            text = line.decode("latin-1").strip()
-            if _header(text):
-                raise ValueError("header")
-            if text and not text.startswith("CSI_DATA,"):
-                raise ValueError("without CSI_DATA and a bracket")
-            numbers, fact, _ = _parsed(text, COLUMNS[25])
-            if len(numbers) != VALUES:
-                raise ValueError(f"with {len(numbers)} values instead of {VALUES}")
-        except ValueError as problem:
-            dropped.append((number, str(problem)))
-            continue
-        values.append(numbers)
-        rssi.append(fact[0])
-        clock.append(fact[1])
-    return (np.array(values, np.int8).reshape(-1, VALUES), np.array(rssi, np.int8), np.array(clock, np.uint32), dropped)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        for number, line in enumerate(content.splitlines(), 1):
+            try:
+                text = line.decode("latin-1").strip()
+                if _header(text):
+                    raise ValueError("header")
+                if text and not text.startswith("CSI_DATA,"):
+                    raise ValueError("without CSI_DATA and a bracket")
+                numbers, fact, _ = _parsed(text, COLUMNS[25])
+                if len(numbers) != VALUES:
+                    raise ValueError(f"with {len(numbers)} values instead of {VALUES}")
+            except ValueError as problem:
+                dropped.append((number, str(problem)))
+                continue
+            values.append(numbers)
+            rssi.append(fact[0])
+            clock.append(fact[1])
+    return (np.frombuffer(b"".join(values), np.int8).reshape(-1, VALUES), np.array(rssi, np.int8),
+            np.array(clock, np.uint32), dropped)
 
 
 def _header(line):
@@ -153,7 +158,7 @@ def _header(line):
 
 
 def _parsed(line, columns):
-    """(numbers, facts in the order of _WANTED, sender); ValueError says in a few words what the line is instead."""
+    """(numbers as bytes, facts in the order of _WANTED, sender); ValueError says in a few words what it is instead."""
     if "\x1b" in line:
         line = _COLOUR.sub("", line)
     line = line.replace('"', "").strip()  # a spreadsheet quotes a cell, Espressif quotes the numbers
@@ -176,15 +181,16 @@ def _parsed(line, columns):
     if where[0] is None or where[1] is None:
         raise ValueError("under a header without rssi or local_timestamp")
     try:
-        numbers = array("b", map(int, body.replace(",", " ").replace(";", " ").split()))
         facts = tuple(None if at is None else int(fields[at]) for at in where[:-1])
-    except OverflowError:
-        raise ValueError("with a number out of its range") from None
-    except ValueError:
+        wide = np.zeros(0, np.int64)
+        if body := body.replace(";", ",").strip():  # eight times as fast as int() of each word
+            wide = np.fromstring(body, np.int64, sep="," if "," in body else " ")
+    except (ValueError, DeprecationWarning):
         raise ValueError("with something that is no whole number") from None
-    if not (-128 <= facts[0] <= 127 and 0 <= facts[1] < 2**32):
+    numbers = wide.astype(np.int8)
+    if not (-128 <= facts[0] <= 127 and 0 <= facts[1] < 2**32 and (numbers == wide).all()):
         raise ValueError("with a number out of its range")
-    return numbers, facts, fields[where[-1]] if where[-1] is not None else ""
+    return numbers.tobytes(), facts, fields[where[-1]] if where[-1] is not None else ""
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 One file is one recording. What was left out is said; the file is written whole or not at all.
 """
 
-import difflib
 import os
 import tempfile
 from pathlib import Path
@@ -13,10 +12,6 @@ import numpy as np
 from csi_utils.files import captures, own_data, packets, picture
 
 LABELS = ("session", "location", "activity", "xy", "point", "link", "recording")
-# What people call these, where it is not near enough to be guessed.
-_CALLED = {"label": "location or activity", "class": "location or activity", "position": "xy or location",
-           "place": "location", "room": "session", "day": "session", "environment": "session", "person": "session",
-           "x": "xy", "y": "xy", "trial": "recording", "motion": "activity", "action": "activity"}
 JUMP = 3.0  # dB from one packet to the next, on all subcarriers together: a step of the receiver's gain, as a rule
 DEAD = 0.05  # of the median over subcarriers
 
@@ -77,7 +72,7 @@ def _named(labels, what):
     """The labels, if all are known; ValueError says what is near an unknown one."""
     for name in labels:
         if name not in LABELS:
-            near = _CALLED.get(name.lower()) or next(iter(difflib.get_close_matches(name, LABELS, 1)), None)
+            near = own_data.near(name, LABELS)
             raise ValueError(f"{what}: {name!r} is unknown" + (f", did you mean {near}?" if near else ".")
                              + f" Known: {', '.join(LABELS)}")
     return labels

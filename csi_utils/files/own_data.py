@@ -19,8 +19,18 @@ OWN = {"csi": (_SIGNAL, "c"), "amp": ({2: ("packet", "feature")} | _SIGNAL, "fiu
        "subcarrier_index": ({1: ("subcarrier",)}, "iu"), "null": ({1: ("subcarrier",)}, "b"),
        "fs": ({0: ()}, "fiu"), "fc": ({0: ()}, "fiu"), "bandwidth": ({0: ()}, "fiu")}
 _KINDS = {"b": "true or false", "c": "complex", "f": "real", "i": "integer", "u": "unsigned", "U": "text"}
+# What people call the arrays of labels, where that is not near enough to be guessed.
+_CALLED = {"label": "location or activity", "labels": "location or activity", "class": "location or activity",
+           "position": "xy or location", "place": "location", "room": "session", "day": "session", "domain": "session",
+           "environment": "session", "person": "session", "x": "xy", "y": "xy", "trial": "recording",
+           "motion": "activity", "action": "activity", "data": "csi or amp", "amplitude": "amp"}
 # An array that grows to more than LARGE bytes, by more than TIMES, is no recording: it is refused before it grows.
 LARGE, TIMES = 1 << 28, 200
+
+
+def near(name, known):
+    """What a name that is not known probably means, or None."""
+    return _CALLED.get(name.lower()) or next(iter(difflib.get_close_matches(name, known, 1)), None)
 
 
 def read(path) -> dict:
@@ -72,8 +82,8 @@ def _headers(path):
         for member in members:
             key = member.filename.removesuffix(".npy")
             if key not in OWN:
-                close = difflib.get_close_matches(key, OWN, 1)
-                wrong[key] = (f"{key}: unknown array" + (f", did you mean {close[0]}?" if close else "")
+                close = near(key, OWN)
+                wrong[key] = (f"{key}: unknown array" + (f", did you mean {close}?" if close else "")
                               + f" (known: {', '.join(OWN)})")
                 continue
             with archive.open(member) as file:
