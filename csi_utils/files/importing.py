@@ -317,7 +317,7 @@ def _write(to, arrays, recordings, say):
             part.unlink(missing_ok=True)
     names = [name for name in LABELS if name in arrays]
     say(f"{to}: {len(arrays['csi'])} packets x {' x '.join(map(str, arrays['csi'].shape[1:]))} (subcarriers, rx, tx), "
-        f"{len(recordings)} recordings, {', '.join(names)}")
+        f"{len(recordings)} recording{'s' * (len(recordings) > 1)}, {', '.join(names)}")
     if "session" not in arrays:
         say("no session: another day or room cannot be tested. Add session=... where you know it.")
     if not {"location", "xy", "activity"} & set(arrays):
