@@ -61,10 +61,11 @@ def read_picoscenes(path):
                 f"exit status {ended.returncode}"])[-1]
             raise ValueError(f"{path}: csiread could not read it: {how}")
         with np.load(result, allow_pickle=False) as file:
-            numbers, shapes, facts, values = (file[key] for key in ("number", "shape", "fact", "csi"))
+            numbers, shapes, facts = (file[key] for key in ("number", "shape", "fact"))
             lines = np.split(file["index"], np.cumsum(file["key"][:, 0])[:-1])
             indices = dict(zip(map(tuple, file["key"].tolist()), lines, strict=False))  # no key: one empty line
             whys = [(int(number), str(why)) for number, why in zip(file["bad"], file["why"], strict=True)]
+        values = np.fromfile(result.with_suffix(".csi"), np.complex64)
     if not len(numbers):
         raise ValueError(f"{path}: no frame with CSI is readable: {reasons(whys, 'frame') or 'it holds none'}")
     kinds = list(map(tuple, shapes.tolist()))
@@ -145,7 +146,8 @@ def _child(path, result):
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     found, bad = frames(content)
     part = Path(result).with_suffix(".part")
-    numbers, shapes, facts, values = [], [], [], []
+    numbers, shapes, facts = [], [], []
+    values = open(Path(result).with_suffix(".csi"), "wb")
     index = {}  # the subcarriers, by their number and the MHz
 
     def unpacked(chosen, size):
@@ -183,13 +185,14 @@ def _child(path, result):
                 continue
             numbers.append(number)
             shapes.append((tones, n_rx, n_tx, int(csi["Info"]["CBW"])))
-            values.append(csi["CSI"][:tones, :n_rx, :n_tx].astype(np.complex64).ravel())
+            values.write(csi["CSI"][:tones, :n_rx, :n_tx].astype(np.complex64).tobytes())
             index.setdefault((tones, shapes[-1][3]), csi["SubcarrierIndex"][:tones].copy())
             extra = record[0]["RxExtraInfo"]
             facts.append([int(basic["Timestamp"]), int(basic["RSSI"]), int(extra["AGC"]), int(extra["HasAGC"]),
                           int(basic["CenterFreq"])])
+    values.close()
     np.savez(result, number=np.array(numbers, int), shape=np.array(shapes, int).reshape(-1, 4),
-             fact=np.array(facts, np.int64).reshape(-1, 5), csi=np.concatenate(values or [np.zeros(0, np.complex64)]),
+             fact=np.array(facts, np.int64).reshape(-1, 5),
              index=np.concatenate([*index.values(), np.zeros(0, np.int32)]), key=np.array([*index], int).reshape(-1, 2),
              bad=np.array([number for number, _ in bad], int), why=np.array([why for _, why in bad], str))
 
