@@ -95,7 +95,10 @@ def _table(table, files, say):
     import pandas as pd
 
     try:
-        rows = pd.read_csv(table, sep=None, engine="python", dtype=str, encoding="utf-8-sig", keep_default_na=False)
+        with open(table, encoding="utf-8-sig") as file:
+            head = file.readline(10_000)
+        separator = next((mark for mark in ";\t" if mark in head), ",")  # a spreadsheet's choice
+        rows = pd.read_csv(table, sep=separator, dtype=str, encoding="utf-8-sig", keep_default_na=False)
     except Exception as problem:  # pandas raises many kinds
         raise ValueError(f"{table}: not readable as a table: {problem}") from problem
     rows = rows.rename(columns=lambda name: str(name).strip()).map(str.strip)

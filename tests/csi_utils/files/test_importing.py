@@ -64,6 +64,16 @@ def test_tables_of_spreadsheets(folder, tmp_path, text):
     assert "does not name sitting.csv: left out" in said
 
 
+def test_a_table_without_a_label_and_a_name_with_spaces_and_commas(folder, tmp_path):
+    (folder / "empty.csv").rename(folder / "a b, c.csv")
+    (tmp_path / "labels.csv").write_text('file\n"a b, c.csv"\n')
+    path, said = imported([folder], tmp_path / "my.npz", table=tmp_path / "labels.csv")
+    assert set(datasets.load(path)["recording"]) == {"a b, c"} and "there is nothing to predict yet" in said
+    (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"labels\.csv: not readable as a table"):
+        imported([folder], tmp_path / "other.npz", table=tmp_path / "labels.csv")
+
+
 def test_labels_of_all_files(folder, tmp_path):
     labels = {"session": "home", "location": "kitchen"}
     path, said = imported([folder / "empty.csv"], tmp_path / "my.npz", labels=labels)
