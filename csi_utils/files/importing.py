@@ -252,8 +252,8 @@ def _label(name, values, files, say):
         return {name: np.array([str(value) for value in values])}
     places, numbers = np.unique(values, return_inverse=True)
     say("location: " + ", ".join(f"{number} is {place}" for number, place in enumerate(places))
-        + "; the names are in the array point")
-    return {"location": numbers, "point": np.array(values)}
+        + "; keep this line, the file holds the numbers only")
+    return {"location": numbers}
 
 
 def _runs(numbers):
@@ -323,6 +323,8 @@ def _write(to, arrays, recordings, say):
         f"{len(recordings)} recording{'s' * (len(recordings) > 1)}, {', '.join(names)}")
     if "session" not in arrays:
         say("no session: another day or room cannot be tested. Add session=... where you know it.")
+    elif len(np.unique(arrays["session"])) == 1:
+        say("one session only: another day or room cannot be tested, and notebooks that split by session refuse it.")
     if not {"location", "xy", "activity"} & set(arrays):
         say("no location, xy or activity: there is nothing to predict yet.")
     say(f"{image}: a picture of it. Look at it before you trust any number.")

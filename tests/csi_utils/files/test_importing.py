@@ -78,8 +78,10 @@ def test_labels_of_all_files(folder, tmp_path):
     labels = {"session": "home", "location": "kitchen"}
     path, said = imported([folder / "empty.csv"], tmp_path / "my.npz", labels=labels)
     ds = datasets.load(path)
-    assert set(ds["session"]) == {"home"} and set(ds["location"]) == {0} and set(ds["point"]) == {"kitchen"}
-    assert "location: 0 is kitchen; the names are in the array point" in said
+    assert set(ds["session"]) == {"home"} and set(ds["location"]) == {0}
+    # Not as point: equal points stay on one side of a split, and no place would ever be on both.
+    assert ds.groups == ("session", "recording")
+    assert "location: 0 is kitchen; keep this line" in said and "one session only: another day" in said
     path, said = imported([folder / "empty.csv"], tmp_path / "bare.npz")
     assert "no session: another day" in said and "there is nothing to predict yet" in said
 
