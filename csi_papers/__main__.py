@@ -8,6 +8,7 @@ from pathlib import Path
 
 # command: its module, and what it does
 ELSEWHERE = {
+    "import": ("run.bring", "Read capture files of a WiFi receiver into a .npz of your own, and draw what was read"),
     "slides": ("pages.slides", "Make a deck of slides of each executed notebook"),
     "book": ("pages.book", "Build the static site from executed notebooks"),
     "start": ("pages.contents", "Write notebooks/START_HERE.md, the table of contents that make lab opens"),
@@ -168,6 +169,18 @@ def _parser():
                          help="that a student's cell, or all calls of a check, may compute (default: 30)")
     grading.add_argument("--sandbox", choices=("require", "none"), default="require",
                          help="require: refuse to grade without bubblewrap; none: submissions run as you")
+
+    bring = add("import")
+    bring.add_argument("files", nargs="+", metavar="FILE", help="a capture, or a folder of captures")
+    bring.add_argument("--to", required=True, metavar="MY.npz")
+    bring.add_argument("--label", action="append", default=[], metavar="NAME=VALUE",
+                       help="of all files: session, location, activity, xy, point or link")
+    bring.add_argument("--labels", metavar="TABLE.csv",
+                       help="a table of files and their labels; where there is none, one is written to fill in")
+    bring.add_argument("--field", help="training field of ESP32 logs, as LLTF; default: the one with most subcarriers")
+    bring.add_argument("--rate", type=float, metavar="HZ", help="an even rate: the packet nearest to each instant")
+    bring.add_argument("--keep-null", action="store_true", help="keep subcarriers that carry nothing")
+    bring.add_argument("--replace", action="store_true", help="write over a file that is there")
 
     sets = add("data")
     sets.add_argument("action", choices=("list", "fetch", "verify"))

@@ -1,7 +1,8 @@
-"""Raw capture files of two receivers -> arrays: Intel 5300 (Linux 802.11n CSI tool) and ESP32 (ESP32-CSI-Tool).
+"""Raw capture files of WiFi receivers -> arrays.
 
-The Intel log is unpacked by csiread, an optional extra; the ESP32 log is text and needs nothing. What cannot be
-read is left out, counted and said, and does not take the rest of the file with it.
+`read` recognizes a file by its first bytes and gives its `Packets`, whatever the receiver; `read_intel5300` and
+`read_esp32` give what is particular to these two. Packed formats are unpacked by csiread, an optional extra. What
+cannot be read is left out, counted and said, and does not take the rest of the file with it.
 """
 
 import os
@@ -12,12 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+from csi_utils.files import atheros, esp32, feitcsi, nexmon, picoscenes
+from csi_utils.files.packets import OTHER, READABLE, Packets, existing, kind_of, no_csiread, reasons, said, seconds
 from csi_utils.sim import hardware
 
 _INTEL_CODE, _OTHER_CODE = 0xBB, 0xC1  # CSI; the frame itself, which a changed tool logs too
-ESP32_VALUES = 128  # 64 subcarriers, two values each
-_FIELDS = 25  # before the bracket: type, role, mac, rssi, ..., real_timestamp, len
-_RSSI, _CLOCK = 3, 18
+_AT_ONCE = 2000  # records that csiread unpacks at a time: it keeps 3 x 3 antennas in double precision
+# Subcarriers of the 30 groups, by the tool's own FAQ: 20 MHz, 40 MHz.
+_INTEL_INDEX = {20: np.r_[-28:-1:2, -1, 1:28:2, 28], 40: np.arange(-58, 59, 4)}
+_HT40 = 0x800  # in the rate of a record
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Intel5300:
     """csi: complex64 (packet, subcarrier, rx, tx), whole counts of the receiver, or sqrt(SNR) where it was scaled;
     t: (packet,) s from the first packet; rssi: (packet, 3) dB over the AGC's reference at the ports A, B, C, 0 where
     a port is not used; agc: (packet,) dB; noise: (packet,) dBm, -127 where it was not measured; dropped: tuple of
-    (record number from 0, why)."""
+    (record number from 0, why); rate: (packet,) as the tool gives it."""
 
     csi: np.ndarray
     t: np.ndarray
@@ -33,17 +37,27 @@ class Intel5300:
     agc: np.ndarray
     noise: np.ndarray
     dropped: tuple
+    rate: np.ndarray
 
 
 @dataclass(frozen=True)
 class ESP32:
-    """csi: complex64 (packet, 64), whole counts, in the order of the file; t: (packet,) s from the first packet;
-    rssi: (packet,) dBm; dropped: tuple of (line number from 1, why)."""
+    """csi: complex64 (packet, subcarrier), whole counts, in the order of the file, 64 subcarriers in most logs; t:
+    (packet,) s from the first packet; rssi: (packet,) dBm; dropped: tuple of (line number from 1, why). Of each
+    subcarrier: its signed index; its training field, LLTF, HT-LTF, STBC-HT-LTF or HE-LTF; whether it is null, which
+    is unused by the standard or reported as invalid. gain: (packet,) dB, where the log has it, else None."""
 
     csi: np.ndarray
     t: np.ndarray
     rssi: np.ndarray
     dropped: tuple
+    subcarrier_index: np.ndarray
+    field: np.ndarray
+    null: np.ndarray
+    gain: np.ndarray | None
+    channel: int | None
+    secondary: int
+    senders: int
 
 
 def read_intel5300(path, scaled=False) -> Intel5300:
@@ -57,44 +71,53 @@ def read_intel5300(path, scaled=False) -> Intel5300:
     Raises ModuleNotFoundError without csiread, FileNotFoundError, and ValueError naming the file when it holds no
     record.
     """
+    log, dropped = _intel(path, scaled)
+    print(said(Path(path), len(log.csi), dropped, "record"))
+    return log
+
+
+def _intel(path, scaled):
     try:
         import csiread
     except ModuleNotFoundError as problem:
-        raise ModuleNotFoundError('an Intel 5300 log is read by csiread, which is not installed: '
-                                  'pip install "csi-paper-notebooks[capture]", or pip install csiread',
-                                  name="csiread") from problem
-    path = _existing(path)
+        raise no_csiread("an Intel 5300 log") from problem
+    path = existing(path, "intel5300")
     records, why = _intel_records(path.read_bytes())
     if not records:
         raise ValueError(f"{path}: no record of the Linux 802.11n CSI tool in its {path.stat().st_size} bytes"
-                         + (f": {_reasons(sorted(why.items()), 'record')}" if why else ""))
+                         + (f": {reasons(sorted(why.items()), 'record')}" if why else ""))
     # csiread trusts a file, and a broken one can end the process: it is given the sound records of one kind only.
     n_rx, n_tx = common = Counter(kind for kind, _ in records.values()).most_common(1)[0][0]
     why |= {number: f"with {kind[0]} rx x {kind[1]} tx, where most have {n_rx} x {n_tx}"
             for number, (kind, _) in records.items() if kind != common}
     numbers = np.array([number for number, (kind, _) in records.items() if kind == common])
+    csi, facts = np.empty((len(numbers), 30, n_rx, n_tx), np.complex64), []
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder) / "sound.dat"
-        sound.write_bytes(b"".join(records[number][1] for number in numbers.tolist()))
-        log = csiread.Intel(os.fspath(sound), nrxnum=3, ntxnum=3, if_report=False)
-        log.read()
-    # csiread puts chain i at antenna perm[i]. With fewer than three chains the antennas that were used are kept.
-    used = np.sort(log.perm[:, :n_rx], axis=1)
-    csi = np.take_along_axis(log.csi[..., :n_tx], used[:, None, :, None], axis=2)
+        for start in range(0, len(numbers), _AT_ONCE):
+            part = numbers[start:start + _AT_ONCE]
+            sound.write_bytes(b"".join(records[number][1] for number in part.tolist()))
+            log = csiread.Intel(os.fspath(sound), nrxnum=3, ntxnum=3, if_report=False)
+            log.read()
+            # csiread puts chain i at antenna perm[i]. With fewer than three chains the used antennas are kept.
+            used = np.sort(log.perm[:, :n_rx], axis=1)
+            csi[start:start + len(part)] = np.take_along_axis(log.csi[..., :n_tx], used[:, None, :, None], axis=2)
+            facts.append(np.stack([log.timestamp_low, log.rssi_a, log.rssi_b, log.rssi_c, log.agc, log.noise,
+                                   log.rate]))
+    del records
     keep = csi.any((1, 2, 3))
     why |= {number: "with nothing but zeros" for number in numbers[~keep].tolist()}
     if not keep.any():
-        raise ValueError(f"{path}: none of its records is readable: {_reasons(sorted(why.items()), 'record')}")
-    csi = csi[keep].astype(np.complex64)
-    rssi = np.stack([log.rssi_a, log.rssi_b, log.rssi_c], axis=1)[keep].astype(float)
-    agc, noise = log.agc[keep].astype(float), log.noise[keep].astype(float)
+        raise ValueError(f"{path}: none of its records is readable: {reasons(sorted(why.items()), 'record')}")
+    csi = csi if keep.all() else csi[keep]
+    clock, *rssi, agc, noise, rate = np.concatenate(facts, axis=1)[:, keep]
+    rssi, agc, noise = np.stack(rssi, axis=1).astype(float), agc.astype(float), noise.astype(float)
     if scaled:
         # A port that is not used reads 0 dB, and must add no power.
         report = hardware.Report(csi, np.where(rssi == 0, -np.inf, rssi), agc, np.zeros(len(csi), bool))
         csi = hardware.scaled(report, np.where(noise == -127, hardware.NOISE_FLOOR_DBM, noise))
-    dropped = sorted(why.items())
-    _say(path, len(csi), dropped, "record")
-    return Intel5300(csi, _seconds(log.timestamp_low[keep]), rssi, agc, noise, tuple(dropped))
+    dropped = tuple(sorted(why.items()))
+    return Intel5300(csi, seconds(clock), rssi, agc, noise, dropped, rate), dropped
 
 
 def _intel_records(content):
@@ -141,92 +164,103 @@ def _intel_kind(record):
 
 
 def read_esp32(path) -> ESP32:
-    """A log of the ESP32-CSI-Tool: lines CSI_DATA,role,mac,rssi,...,len,[128 numbers], 64 pairs (imaginary, real).
+    """A log of the ESP32-CSI-Tool or of Espressif's esp-csi: lines CSI_DATA,...,[numbers], pairs (imaginary, real).
 
-    Blank, short and broken lines and headers are left out; `dropped` says which and why, and one printed sentence
-    says how many. The order of the subcarriers is that of the file: an ESP32 writes 0..31, -32..-1, other chips
-    also -32..31; the zeros at the edge of the band show which. The hardware addresses are not kept.
-    Raises FileNotFoundError, and ValueError naming the file when no line is readable.
+    The text may be in UTF-8, UTF-16 or Latin-1, with a monitor's prefixes and colours, or come out of a spreadsheet
+    with quotes, semicolons or tabs. Which training fields and subcarriers a line holds follows from what it says of
+    mode, bandwidth and secondary channel, on newer chips from the number of its values. Lines of the commonest layout
+    are kept; blank, short and broken lines and headers are left out: `dropped` says which and why, and one printed
+    sentence says how many. The hardware addresses are not kept.
+    Raises FileNotFoundError, and ValueError naming the file when no line is readable or it is of another kind.
     """
-    path = _existing(path)
-    values, rssi, clock, dropped = esp32_lines(path.read_bytes())
-    if not len(values):
-        raise ValueError(f"{path}: no line of the ESP32-CSI-Tool with {ESP32_VALUES} numbers is readable: "
-                         + (_reasons(dropped, "line") or "the file is empty"))
-    _say(path, len(values), dropped, "line")
-    pairs = values.reshape(-1, ESP32_VALUES // 2, 2).astype(np.float32)
-    csi = np.ascontiguousarray(pairs[..., ::-1]).view(np.complex64)[..., 0]
-    return ESP32(csi, _seconds(clock), rssi.astype(float), tuple(dropped))
+    path = existing(path, "esp32")
+    log = _esp32(path)
+    print(said(path, len(log.csi), log.dropped, "line"))
+    return log
+
+
+def _esp32(path):
+    log = esp32.read(path)
+    if not len(log.values):
+        raise ValueError(f"{path}: no line of an ESP32 log is readable: "
+                         + (reasons(log.dropped, "line") or "the file is empty"))
+    csi = np.empty((len(log.values), log.values.shape[1] // 2), np.complex64)
+    csi.imag, csi.real = log.values[:, 0::2], log.values[:, 1::2]
+    index, null, start = [], [], 0
+    for name, indices in log.fields:
+        amplitude = np.abs(csi[:1000, start:start + len(indices)]).mean(0)
+        index.append(esp32.in_order(name, indices, amplitude))
+        null.append(esp32.unused(name, index[-1]))
+        start += len(indices)
+    null = np.concatenate(null)
+    null[:2] |= log.first_word
+    return ESP32(csi, seconds(log.clock), log.rssi.astype(float), tuple(log.dropped), np.concatenate(index),
+                 np.repeat([name for name, _ in log.fields], [len(indices) for _, indices in log.fields]), null,
+                 log.gain, log.channel, log.secondary, log.senders)
 
 
 def esp32_lines(content: bytes):
-    """The bytes of an ESP32-CSI-Tool log -> what its good lines hold, and why the others are none.
+    """The bytes of an ESP32-CSI-Tool log -> what its good lines hold, and why the others are none: values (packet,
+    128) int8, rssi (packet,) int8, clock (packet,) uint32, and a list of (line number from 1, why)."""
+    return esp32.strict_lines(content)
 
-    Returns values (packet, 128) int8, imaginary before real; rssi (packet,) int8 in dBm; clock (packet,) uint32,
-    us of the chip's clock, which starts anew after 2**32; dropped, a list of (line number from 1, why).
+
+def read(path, field=None) -> Packets:
+    """The packets of a capture, recognized by its first bytes: any of `packets.READABLE`.
+
+    field: the training field of an ESP32 log, "HT-LTF" for one; by default the one with most subcarriers. Of the
+    receivers that report subcarriers in another order, the order is made ascending.
+    Raises FileNotFoundError; ModuleNotFoundError where csiread is needed and absent; ValueError naming the file when
+    it is of no kind that is known, or holds nothing readable, or has no such field.
     """
-    values, rssi, clock, dropped = [], [], [], []
-    # Serial logs hold broken bytes; Latin-1 reads any of them, and no line is lost for one in its address.
-    for number, line in enumerate(content.splitlines(), 1):
-        try:
-            numbers, strength, time = _esp32_line(line.decode("latin-1").strip())
-        except ValueError as problem:
-            dropped.append((number, str(problem)))
-            continue
-        values.append(numbers)
-        rssi.append(strength)
-        clock.append(time)
-    return (np.array(values, np.int8).reshape(-1, ESP32_VALUES), np.array(rssi, np.int8),
-            np.array(clock, np.uint32), dropped)
+    path = existing(path)
+    kind = kind_of(path)
+    if kind not in READERS:
+        if kind in OTHER:
+            raise ValueError(f"{path}: this is {OTHER[kind]}, no capture that can be read. Expected one of: "
+                             + ", ".join(READABLE.values()))
+        raise ValueError(f"{path}: not recognized by its first bytes, {path.open('rb').read(16)!r}. Expected one of: "
+                         + ", ".join(READABLE.values()))
+    found = READERS[kind](path, field) if kind == "esp32" else READERS[kind](path)
+    found.null[~found.csi.any((0, 2, 3))] = True  # a tone without a single value
+    return found
 
 
-def _esp32_line(line):
-    """(numbers, rssi, clock) of one line; ValueError says in a few words what the line is instead."""
-    if not line:
-        raise ValueError("blank")
-    if line.startswith("type,"):
-        raise ValueError("header")
-    head, bracket, rest = line.partition("[")
-    if not line.startswith("CSI_DATA,") or not bracket:
-        raise ValueError("without CSI_DATA and a bracket")
-    body, bracket, _ = rest.partition("]")
-    fields = head.rstrip(",").split(",")
-    if not bracket or line.count("CSI_DATA") > 1 or len(fields) != _FIELDS:
-        raise ValueError("broken, cut short or run together")
-    try:
-        numbers = [int(word) for word in body.replace(",", " ").split()]
-        strength, time = int(fields[_RSSI]), int(fields[_CLOCK])
-    except ValueError:
-        raise ValueError("with something that is no whole number") from None
-    if len(numbers) != ESP32_VALUES:
-        raise ValueError(f"with {len(numbers)} values instead of {ESP32_VALUES}")
-    if not (-128 <= min(numbers) and max(numbers) <= 127 and -128 <= strength <= 127 and 0 <= time < 2**32):
-        raise ValueError("with a number out of its range")
-    return numbers, strength, time
+def _esp32_packets(path, field=None):
+    log = _esp32(path)
+    names = list(dict.fromkeys(log.field.tolist()))
+    if field is None:
+        field = max(names, key=lambda name: (log.field == name).sum())
+    if field not in names:
+        raise ValueError(f"{path}: field: got {field!r}, but its lines hold {' and '.join(names)}")
+    here = np.flatnonzero(log.field == field)
+    here = here[np.argsort(log.subcarrier_index[here], kind="stable")]
+    index = log.subcarrier_index[here]
+    wide = len(here) > 100 and index.min() < 0 < index.max() and field != "HE-LTF"
+    centre = esp32.frequency(log.channel)
+    if centre and log.secondary:  # then index 0 is the middle of both channels
+        centre += {1: 1e7, 2: -1e7}.get(log.secondary, 0)
+    remarks = [f"{field} of the fields {', '.join(names)}"] if len(names) > 1 else []
+    if log.senders > 1:
+        remarks.append(f"packets of {log.senders} senders, each over its own channel")
+    csi = log.csi[:, here][:, :, None, None]
+    return Packets("esp32", csi, log.t, index, log.null[here], log.rssi, log.gain, centre, 4e7 if wide else 2e7, "line",
+                   log.dropped, "; ".join(remarks))
 
 
-def _reasons(dropped, unit):
-    """ "2 blank (first at line 3); 1 header (line 1)", the commonest first."""
-    count = Counter(why for _, why in dropped)
-    first = {why: number for number, why in reversed(dropped)}
-    return "; ".join(f"{times} {why} ({unit if times == 1 else f'first at {unit}'} {first[why]})"
-                     for why, times in count.most_common())
+def _intel_packets(path):
+    log, dropped = _intel(path, False)
+    wide = (log.rate & _HT40) != 0
+    index = _INTEL_INDEX[40 if wide.all() else 20]
+    power = np.where(log.rssi == 0, 0, 10 ** (log.rssi / 10)).sum(1)
+    rssi = 10 * np.log10(np.maximum(power, 1e-9)) - 44 - log.agc  # 44 dB: the tool's own constant
+    mixed = wide.any() and not wide.all()
+    return Packets("intel5300", log.csi, log.t, None if mixed else index, np.zeros(30, bool), rssi, log.agc,
+                   bandwidth=None if mixed else 4e7 if wide.all() else 2e7, dropped=dropped,
+                   remark="packets of 20 and of 40 MHz: their subcarriers are not the same" if mixed else "")
 
 
-def _say(path, packets, dropped, unit):
-    """One printed sentence: what was read, and what was not and why."""
-    left_out = f"{len(dropped)} {unit}{'s' * (len(dropped) > 1)} left out: {_reasons(dropped, unit)}"
-    print(f"{path.name}: {packets} packet{'s' * (packets > 1)} read, {left_out if dropped else f'no {unit} left out'}.")
-
-
-def _existing(path):
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"path: there is no file {path} (looked for at {path.absolute()})")
-    return path
-
-
-def _seconds(microseconds):
-    """A 32-bit counter of microseconds -> seconds since its first value; it may start anew on the way."""
-    step = np.diff(np.asarray(microseconds).astype(np.uint32)).view(np.int32)
-    return np.concatenate([[0.0], np.cumsum(step.astype(float)) * 1e-6])
+READERS = {"esp32": _esp32_packets, "intel5300": _intel_packets, "nexmon": nexmon.read_nexmon,
+           "atheros": atheros.read_atheros, "picoscenes": picoscenes.read_picoscenes, "feitcsi": feitcsi.read_feitcsi}
+read_nexmon, read_atheros = nexmon.read_nexmon, atheros.read_atheros
+read_picoscenes, read_feitcsi = picoscenes.read_picoscenes, feitcsi.read_feitcsi

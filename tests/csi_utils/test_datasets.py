@@ -1026,6 +1026,8 @@ AMP = np.ones((4, 5))
     ({"csi": np.full((4, 3, 1, 1), np.inf + 0j)}, "csi: 12 values are NaN"),
     ({"csi": np.ones((4, 3, 1, 1))}, "csi: dtype float64, expected complex"),
     ({"amp": AMP + 0j}, "amp: dtype complex128, expected real"),
+    ({"amp": AMP, "label": np.arange(4)}, "label: unknown array, did you mean location or activity?"),
+    ({"amp": AMP, "null": np.zeros(5)}, "null: dtype float64, expected true or false"),
     ({"csi": np.ones((4, 3)) + 0j}, r"csi: shape \(4, 3\), expected axes \(packet, subcarrier, rx, tx\) or"),
     ({"amp": np.ones((0, 5))}, r"amp: shape \(0, 5\) is empty"),
     ({"amp": np.ones((4, 30, 3, 2)), "subcarrier_index": np.arange(29)}, "subcarrier_index: 29 along subcarrier"),

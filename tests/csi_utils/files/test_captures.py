@@ -1,10 +1,10 @@
 """Raw captures: what is good is read exactly, and what is broken costs only itself and is said."""
 
-import struct
 import sys
 
 import numpy as np
 import pytest
+from capture_files import intel_record
 from real_data import MIRROR, needs
 
 from csi_utils import datasets
@@ -93,10 +93,11 @@ def test_the_esp32_clock_may_start_anew_and_step_back(tmp_path):
 
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "the file is empty"), (b"\n\n", "2 blank"), (b"<html>log in</html>", "1 without CSI_DATA"),
-    (HEADER.encode(), "1 header"), (BROKEN["short"][0].encode(), "1 with 127 values"), (bytes(range(256)), "without")])
+    (HEADER.encode(), "1 header"), (bytes(range(256)), "without"),
+    (BROKEN["short"][0].encode(), "1 with 127 values, which fit no training fields that we know")])
 def test_an_esp32_file_with_nothing_readable_is_refused_by_name(tmp_path, content, message):
     (tmp_path / "log.csv").write_bytes(content)
-    with pytest.raises(ValueError, match=rf"log\.csv: no line of the ESP32-CSI-Tool with 128 numbers.*{message}"):
+    with pytest.raises(ValueError, match=rf"log\.csv: no line of an ESP32 log is readable: .*{message}"):
         captures.read_esp32(tmp_path / "log.csv")
 
 
@@ -124,8 +125,8 @@ def test_an_esp32_capture_equals_its_rows_of_the_mirror():
 def test_captures_become_a_persons_own_data_as_the_readme_says(tmp_path):
     for k, name in enumerate(("empty", "walking")):
         esp32_file(tmp_path / f"{name}.csv", [esp32_line(NUMBERS, 1000 * j) for j in range(2 + k)])
-    logs = [captures.read_esp32(tmp_path / name) for name in ("empty.csv", "walking.csv")]
-    csi = np.concatenate([log.csi for log in logs])[:, :, None, None]
+    logs = [captures.read(tmp_path / name) for name in ("empty.csv", "walking.csv")]
+    csi = np.concatenate([log.csi for log in logs])
     number = np.repeat(np.arange(len(logs)), [len(log.t) for log in logs])
     np.savez_compressed(tmp_path / "my.npz", csi=csi, recording=number, activity=np.array(["empty", "walking"])[number])
     ds = datasets.load(tmp_path / "my.npz")
@@ -133,21 +134,6 @@ def test_captures_become_a_persons_own_data_as_the_readme_says(tmp_path):
 
 
 # ---- Intel 5300 ------------------------------------------------------------------------------------------------
-
-def intel_record(csi, ports, clock=0, rssi=(33, 31, 35), noise=-127, agc=40, count=1):
-    """One record of the log, packed by hand: csi (30, rx, tx) whole numbers in the order of the chains; ports:
-    the antenna port of each of the three chains."""
-    n_rx, n_tx = csi.shape[1:]
-    values = np.stack([csi.real, csi.imag], -1).astype(np.int8).view(np.uint8).reshape(30, -1)
-    bits = np.unpackbits(values, axis=1, bitorder="little")
-    bits = np.concatenate([np.zeros((30, 3), np.uint8), bits], axis=1).ravel()  # 3 bits are skipped each time
-    payload = np.packbits(bits, bitorder="little").tobytes()
-    size = (30 * (8 * 2 * n_rx * n_tx + 3) + 7) // 8
-    assert len(payload) == size
-    selection = sum(port << 2 * chain for chain, port in enumerate(ports))
-    body = struct.pack("<IHHBBBBBbBBHH", clock, count, 0, n_rx, n_tx, *rssi, noise, agc, selection, size, 0x4101)
-    return struct.pack(">HB", 1 + len(body) + size, 0xBB) + body + payload
-
 
 def some_csi(rng, n_rx=3, n_tx=1):
     return rng.integers(-100, 100, (30, n_rx, n_tx)) + 1j * rng.integers(-100, 100, (30, n_rx, n_tx))
