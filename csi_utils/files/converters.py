@@ -214,49 +214,6 @@ def har_bedroom_meetingroom(paths) -> dict:
             "fs_hz": np.array(20, np.float32), "subcarrier_index_kept": _KEPT}
 
 
-# crowd-rooms: one recording for each room and number of people.
-_CROWD = tuple(("A", count) for count in range(9)) + tuple(("B", count) for count in range(8))
-_UNMIX = np.array([[1, 1], [1, -1]]) / np.sqrt(2)  # takes the card's spatial mapping of two streams back
-
-
-def crowd_recording(path):
-    """One log of the Linux 802.11n CSI tool -> amp_q (packet, 15 subcarriers, rx, tx) uint8, scale (packet,) float16
-    and time_s (packet,) float32.
-
-    amp_q * scale is the amplitude in units of sqrt(SNR), the spatial mapping of the two streams removed; the scale of
-    a packet is its maximum over what is kept / 255. In the precisions in which the registered file was made. Raises
-    ModuleNotFoundError without csiread, and ValueError naming the file.
-    """
-    log = captures.read_intel5300(path)
-    if log.csi.shape[1:] != (30, 3, 2):
-        raise ValueError(f"{path}: expected csi (packet, 30, 3 rx, 2 tx), found {log.csi.shape}")
-    mean_square = (np.abs(log.csi) ** 2).sum((1, 2, 3)) / 30
-    rssi = np.where(log.rssi == 0, 0, 10 ** (log.rssi / 10)).sum(1)
-    counts_to_power = 10 ** ((10 * np.log10(rssi) - 44 - log.agc) / 10) / mean_square
-    thermal = 10.0 ** (np.where(log.noise == -127, -92, log.noise) / 10)
-    factor = np.sqrt(2 * counts_to_power / (thermal + counts_to_power * 6))  # rounding counts as noise
-    csi = log.csi.astype(complex) * factor[:, None, None, None] @ _UNMIX
-    amp = np.abs(csi.astype(np.complex64))[:, ::2]
-    top = amp.max((1, 2, 3))
-    if not (np.isfinite(top) & (top > 0)).all():
-        raise ValueError(f"{path}: csi holds packets that are not finite or all zero")
-    amp_q = np.round(255 * amp / top[:, None, None, None]).astype(np.uint8)
-    return amp_q, (top / 255).astype(np.float16), log.t.astype(np.float32)
-
-
-def crowd_rooms(paths) -> dict:
-    """crowd-rooms from its 17 logs in the registered order: room A with 0 to 8 people, room B with 0 to 7.
-
-    Arrays and axes as in the registry.
-    """
-    amp_q, scale, time_s = zip(*(crowd_recording(path) for path in paths), strict=True)
-    rec = np.repeat(np.arange(len(paths), dtype=np.uint8), [len(part) for part in scale])
-    room, count = zip(*_CROWD[:len(paths)], strict=True)
-    return {"amp_q": np.concatenate(amp_q), "scale": np.concatenate(scale), "time_s": np.concatenate(time_s),
-            "rec": rec, "rec_room": np.array(room), "rec_count": np.array(count, np.uint8),
-            "subcarrier_index_kept": np.arange(0, 30, 2)}
-
-
 def metal_foil(paths) -> dict:
     """metal-foil-tiny from its upstream .csv files, in the registered order; the file stem names the recording.
 

@@ -25,8 +25,7 @@ from scipy.io import savemat
 from csi_papers.run import data
 from csi_papers.run.data import command
 from csi_utils import datasets
-from csi_utils.files import captures, converters, sources
-from csi_utils.sim import hardware
+from csi_utils.files import converters, sources
 
 SAMPLES = needs("upstream-samples")
 ARRAYS = {"amp": np.arange(12, dtype=np.float16).reshape(4, 3), "location": np.array([0, 0, 1, 1], np.uint8),
@@ -618,52 +617,6 @@ def test_har_samples_equal_the_mirror(tmp_path, monkeypatch):
         assert array.dtype == theirs[key].dtype, key
 
 
-def crowd_log(monkeypatch, csi):
-    """What the reader of logs gives, with an amplitude of our choice in place of a file."""
-    n = len(csi)
-    log = captures.Intel5300(csi, np.arange(n) / 50, np.full((n, 3), 40.0), np.full(n, 30.0), np.full(n, -127.0), ())
-    monkeypatch.setattr(captures, "read_intel5300", lambda path: log)
-
-
-def test_a_crowd_recording_is_scaled_unmixed_and_quantised(monkeypatch):
-    rng = np.random.default_rng(0)
-    csi = np.rint(20 * rng.normal(size=(7, 30, 3, 2, 2)) @ [1, 1j]).astype(np.complex64)
-    crowd_log(monkeypatch, csi)
-    amp_q, scale, time_s = converters.crowd_recording("5p")
-    report = hardware.Report(csi, np.full((7, 3), 40.0), np.full(7, 30.0), np.zeros(7, bool))
-    truth = np.abs(hardware.scaled(report) @ (np.array([[1, 1], [1, -1]]) / np.sqrt(2)))[:, ::2]
-    step = scale.astype(float)[:, None, None, None]
-    assert (np.abs(amp_q * step - truth) < 0.51 * step + 1e-3 * truth).all() and (amp_q.max((1, 2, 3)) == 255).all()
-    np.testing.assert_allclose(time_s, np.arange(7) / 50)
-    assert amp_q.shape == (7, 15, 3, 2)
-
-
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda csi: csi[..., :1], r"5p: expected csi \(packet, 30, 3 rx, 2 tx\), found \(7, 30, 3, 1\)"),
-    (lambda csi: csi[:, :28], r"found \(7, 28, 3, 2\)"),
-    (lambda csi: csi * (np.arange(7) > 3)[:, None, None, None], "5p: csi holds packets that are not finite or all"),
-    (lambda csi: csi * np.complex64(np.nan), "5p: csi holds packets that are not finite"),
-])
-def test_a_crowd_recording_that_is_none_is_refused(monkeypatch, change, message):
-    crowd_log(monkeypatch, change(np.full((7, 30, 3, 2), 5 + 2j, np.complex64)))
-    with np.errstate(all="ignore"), pytest.raises(ValueError, match=message):
-        converters.crowd_recording("5p")
-
-
-@SAMPLES
-def test_a_crowd_sample_equals_the_mirror():
-    pytest.importorskip("csiread", reason="csiread is not installed: the optional extra capture")
-    ours = converters.crowd_recording(MIRROR / "upstream-samples/crowd/WiFi-CrowdCounting/RoomB/5p")
-    with np.load(MIRROR / "datasets/crowd_3rooms_intel5300.npz") as theirs:
-        for key, array in zip(("amp_q", "scale", "time_s"), ours, strict=True):
-            expected = theirs[key][126569:131826]
-            assert array.dtype == expected.dtype
-            if key == "amp_q":
-                near_in_steps(array, expected)
-            else:
-                np.testing.assert_allclose(array.astype(float), expected.astype(float), rtol=1e-3)
-
-
 def test_metal_foil_is_put_together_from_its_logs(tmp_path):
     for name, count in (("foil_01", 2), ("hand_01", 1)):
         line = f"CSI_DATA,AP,0,-23,{'0,' * 14}77,0,0,0,0,2.5,128,[{'1 -2 ' * 64}]\r\n"
@@ -887,7 +840,7 @@ def test_a_made_set_whose_parts_are_missing_says_which(made, monkeypatch, capsys
 
 @REAL
 @pytest.mark.real_data
-@pytest.mark.parametrize("name", ["presence-motion", "metal-foil-tiny", "crowd-rooms", "har-bedroom-meetingroom"])
+@pytest.mark.parametrize("name", ["presence-motion", "metal-foil-tiny", "har-bedroom-meetingroom"])
 def test_an_upstream_that_is_rebuilt_from_the_set_gives_the_set_again(name, monkeypatch, tmp_path):
     """The set is written out in the form of its source, as far as the form is known, and converted: same digest."""
     monkeypatch.setenv("CSI_DATA_MIRROR", str(MIRROR))
@@ -904,11 +857,6 @@ def test_an_upstream_that_is_rebuilt_from_the_set_gives_the_set_again(name, monk
             path.write_text("\n".join(
                 f"CSI_DATA,AP,0,{ds['rssi_dbm'][row]},{'0,' * 14}{ds['local_timestamp_us'][row]},0,0,0,0,2.5,128,"
                 f"[{' '.join(map(str, ds['csi_int8'][row].tolist()))} ]" for row in np.flatnonzero(ds["rec"] == index)))
-    elif name == "crowd-rooms":
-        # A log is named by its place in the registry; the reader of logs is tested above.
-        rows = {path: np.flatnonzero(ds["rec"] == index) for index, path in enumerate(paths)}
-        monkeypatch.setattr(converters, "crowd_recording",
-                            lambda path: [ds[key][rows[path]] for key in ("amp_q", "scale", "time_s")])
     else:
         # One sample stands for its .mat file, named by its row; the reader of .mat files is tested above.
         samples = {}
