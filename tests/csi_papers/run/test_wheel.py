@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from capture_files import some_file
 
 from csi_papers.__main__ import _parser
 from csi_utils import ROOT
@@ -134,8 +135,15 @@ def test_a_course_is_made_and_graded(installed):
     assert row["status"] == "graded" and float(row["points"]) == float(row["of"]) > 0
 
 
+def test_a_capture_becomes_a_persons_own_data(installed):
+    (installed.checkout / "walk.csv").write_bytes(some_file("esp32", packets=40))
+    installed.command("import", "walk.csv", "--to", "my.npz", "--label", "activity=walk")
+    assert (installed.checkout / "my.npz").is_file()
+
+
 def test_every_command_is_tried_and_has_its_help(installed):
     names = next(action.choices for action in _parser()._actions if action.dest == "command")
-    assert set(names) == {*(words[0] for words in OTHERS), "run", "report", "record", "new", "assignments", "grade"}
+    assert set(names) == {*(words[0] for words in OTHERS), "run", "report", "record", "new", "import",
+                          "assignments", "grade"}
     for name in names:
         assert f"usage: csi-papers {name}" in installed.command(name, "--help")

@@ -57,7 +57,7 @@ def read_or_error(path):
 
 @pytest.mark.parametrize("kind", packets.READABLE)
 def test_a_broken_capture_is_an_error_or_gives_no_more_than_it_holds(tmp_path, kind, monkeypatch):
-    if kind in ("atheros", "intel5300"):
+    if kind in ("atheros", "intel5300", "picoscenes"):
         pytest.importorskip("csiread")
     # No process is started for frames that we unpack, and a broken one must not be handed on unseen.
     started = []
