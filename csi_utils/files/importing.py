@@ -30,8 +30,9 @@ def import_files(paths, to, labels=None, table=None, field=None, rate=None, keep
     to = Path(to).expanduser()
     if to.suffix != ".npz":
         raise ValueError(f"to: got {to}, expected a name that ends in .npz")
-    if to.exists() and not replace:
-        raise FileExistsError(f"to: {to} is there already; choose another name, or say that it may be replaced")
+    for made in (to, to.with_suffix(".png")):
+        if made.exists() and not replace:
+            raise FileExistsError(f"to: {made} is there already; choose another name, or say --replace")
     if not to.absolute().parent.is_dir():
         raise FileNotFoundError(f"to: there is no folder {to.absolute().parent}")
     if rate is not None and not 0 < rate < 1e6:

@@ -114,10 +114,11 @@ def test_wrong_tables_are_named(folder, tmp_path, table, kind, message):
 
 
 def test_what_is_there_is_not_written_over(folder, tmp_path):
-    (tmp_path / "my.npz").write_text("precious")
-    with pytest.raises(FileExistsError, match="is there already"):
-        imported([folder], tmp_path / "my.npz")
-    assert (tmp_path / "my.npz").read_text() == "precious"
+    for name in ("my.png", "my.npz"):  # a picture of a person's own, too
+        (tmp_path / name).write_text("precious")
+        with pytest.raises(FileExistsError, match=f"{name} is there already"):
+            imported([folder], tmp_path / "my.npz")
+        assert (tmp_path / name).read_text() == "precious"
     imported([folder], tmp_path / "my.npz", replace=True)
     assert len(datasets.load(tmp_path / "my.npz")["csi"]) == 63
     with pytest.raises(ValueError, match="expected a name that ends in .npz"):
